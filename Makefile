@@ -1,0 +1,59 @@
+# `make lab` opens the collection, `make test` proves it. Everything is installed into .venv.
+PYTHON ?= python3
+LAB_FLAGS ?=
+TEST_FLAGS ?=
+BENCH_FLAGS ?=
+
+RUN := .venv/bin/python -m
+READY := .venv/.installed
+
+.PHONY: help lab test lint format bench bench-sliders bench-notebooks html clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 22
+
+lab: $(READY)  ## open the notebooks in JupyterLab (LAB_FLAGS=--no-browser and the like)
+	cd notebooks && ../.venv/bin/python -m jupyterlab $(LAB_FLAGS) 00-start-here.ipynb
+
+test: $(READY)  ## run every check: style, types, package, doctests, notebooks, browser
+	$(RUN) pytest $(TEST_FLAGS)
+
+lint: $(READY)  ## check style and types only
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+
+format: $(READY)  ## let ruff lay out code and notebooks
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+bench: bench-sliders bench-notebooks  ## run both benchmarks
+
+bench-sliders: $(READY)  ## time a key press to a painted picture, for every explorer
+	.venv/bin/python benchmarks/sliders.py $(BENCH_FLAGS)
+
+bench-notebooks: $(READY)  ## time every notebook and its memory, and `import bnlab`
+	.venv/bin/python benchmarks/notebooks.py $(BENCH_FLAGS)
+
+html: $(READY)  ## export every notebook to html/, readable with no kernel and no network
+	cd notebooks && ../.venv/bin/python -m nbconvert --to html --output-dir ../html *.ipynb
+
+clean:  ## remove what the other targets made, .venv included
+	rm -rf .venv html build bnlab.egg-info
+
+# The stamp makes the second call instant; a changed lock or project file installs again.
+# torch goes first and alone: a CPU build that is already there then stays.
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "There is no '$(PYTHON)' here: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3"; \
+	  exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "bnlab needs Python 3.11 or newer and '$(PYTHON)' is $$($(PYTHON) --version 2>&1): make PYTHON=python3.12, say"; \
+	  exit 1; }
+	$(PYTHON) -m venv .venv || { \
+	  echo "If ensurepip is missing (Debian, Ubuntu): sudo apt-get install python3-venv"; exit 1; }
+	$(RUN) pip install --disable-pip-version-check --quiet "$$(grep '^torch==' requirements.lock)"
+	$(RUN) pip install --disable-pip-version-check --quiet --requirement requirements.lock
+	$(RUN) pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $(READY)
