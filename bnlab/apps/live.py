@@ -1,0 +1,101 @@
+"""Live explorers: each move goes to the kernel, which computes and draws."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from typing import TypeVar
+
+import ipywidgets
+
+from bnlab.apps.controls import Choice, Control, Value
+from bnlab.apps.explorer import Explorer, data_uri
+from bnlab.apps.still import css_string, display_with_still
+
+Result = TypeVar("Result")
+
+
+class Live(Explorer[Result]):
+    """An explorer whose picture is computed anew at every move of a control.
+
+    For many parameters, or work on the reader's own data. `control(name).value = ...` moves a
+    control from code just as the reader's hand does.
+    """
+
+    def __init__(self, **start: Value) -> None:
+        super().__init__(**start)
+        self._controls = {control.name: self._widget(control) for control in self.controls}
+        for widget in self._controls.values():
+            widget.observe(self._moved, "value")
+        self.image = ipywidgets.Image(format="png", layout={"width": f"{100 * self.size[0]:.0f}px"})
+        self.caption = ipywidgets.HTML()
+        self.caption.add_class("bnlab-caption")
+        self._reset_button = ipywidgets.Button(
+            description="Reset", tooltip=f"Return every control of “{self.title}” to its start"
+        )
+        self._reset_button.on_click(lambda _: self.reset())
+        row = ipywidgets.HBox([*self._controls.values(), self._reset_button])
+        row.add_class("bnlab-controls")
+        heading = ipywidgets.HTML(f"<b>{escape(self.title)}</b>")
+        self.widget = ipywidgets.VBox([heading, row, self.image, self.caption])
+        self._resetting = False
+
+    def control(self, name: str) -> ipywidgets.ValueWidget:
+        """The widget of the control called `name`."""
+        return self._controls[name]
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Where the controls stand."""
+        return {name: widget.value for name, widget in self._controls.items()}
+
+    def reset(self) -> None:
+        """Return every control to its start, with one redraw."""
+        self._resetting = True
+        for name, widget in self._controls.items():
+            widget.value = self.start[name]
+        self._resetting = False
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Compute and draw for where the controls stand."""
+        self.sentence = self.describe(self.show(**self.values))
+        self.image.value = self.layers.png()
+        self.caption.value = escape(self.sentence)
+
+    def _moved(self, _: object) -> None:
+        if not self._resetting:
+            self.refresh()
+
+    def _widget(self, control: Control) -> ipywidgets.ValueWidget:
+        options = [(control.readout(value), value) for value in control.values]
+        chosen = {"options": options, "value": self.start[control.name]}
+        if isinstance(control, Choice):
+            return ipywidgets.ToggleButtons(
+                description=control.label,
+                tooltips=[f"{control.label}: {text}" for text, _ in options],
+                style={"button_width": "auto", "description_width": "initial"},
+                layout={"width": "max-content"},
+                **chosen,
+            )
+        return ipywidgets.SelectionSlider(
+            description=control.label,
+            layout={"width": "420px"},
+            style={"description_width": "170px"},
+            **chosen,
+        )
+
+    def _ipython_display_(self) -> None:
+        self.refresh()
+        picture = self.layers.small_png()
+        width, height = self.size
+        display_with_still(
+            self.widget,
+            style=(
+                f"content: '' / {css_string(self.sentence)}; max-width: {100 * width:.0f}px; "
+                f"aspect-ratio: {width:g} / {height:g}; "
+                f"background: url('{data_uri(picture)}') 0 0 / contain no-repeat;"
+            ),
+            alt=self.sentence,
+            still={"image/png": base64.b64encode(picture).decode()},
+        )
