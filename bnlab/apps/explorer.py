@@ -52,8 +52,8 @@ class Explorer(ABC, Generic[Result]):
         self.start = self.check({c.name: c.value for c in self.controls} | start)
 
     @abstractmethod
-    def compute(self, **values: Any) -> Result:
-        """The result for these control values: same values, same result."""
+    def compute(self, *args: Any, **values: Any) -> Result:
+        """The result for these control values, passed by name: same values, same result."""
 
     @abstractmethod
     def draw(self, figure: Figure, result: Result) -> Artists[Result]:

@@ -44,7 +44,7 @@ def styled() -> AbstractContextManager[None]:
 
 
 def new_figure(size: tuple[float, float], dpi: float = 100) -> Figure:
-    """A figure in the project's style that pyplot does not know of, so nothing shows or keeps it."""
+    """A figure that pyplot does not know of, so that nothing else shows it or keeps it alive."""
     figure = Figure(figsize=size, dpi=dpi)
     FigureCanvasAgg(figure)
     return figure
