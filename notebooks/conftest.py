@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Generator, Iterable, Iterator
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,9 @@ def differences(name: str, new: str, saved: str) -> Iterator[str]:
     new, saved = (PICTURE.sub("PICTURE", text) for text in (new, saved))
     for mask, name in MASKS:
         new, saved = mask.sub(name, new), mask.sub(name, saved)
-    if DECIMAL.sub(" #", new).split() != DECIMAL.sub(" #", saved).split():
-        yield f"the text was\n{saved:.2000}\nand now is\n{new:.2000}"
+    words, new_words = (DECIMAL.sub(" #", text).split() for text in (saved, new))
+    if words != new_words:
+        yield "the text changed:\n" + "\n".join(unified_diff(words, new_words, n=3, lineterm=""))
         return
     pairs = list(zip(DECIMAL.findall(saved), DECIMAL.findall(new), strict=True))
     off = [f"{old} -> {now}" for old, now in pairs if not close(old, now)]
