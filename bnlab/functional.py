@@ -209,7 +209,7 @@ def _widened(input: Tensor) -> Tensor:
 
 
 def _in_torch_layout(output: Tensor) -> Tensor:
-    """Channels-last if it is so already, else contiguous, as torch's: some code calls `view` next."""
+    """Channels-last if it is so already, else contiguous, as torch's: callers may `view` it."""
     channels_last = _CHANNELS_LAST.get(output.dim())
     if channels_last is not None and output.is_contiguous(memory_format=channels_last):
         return output
@@ -260,5 +260,5 @@ def _check_per_channel(name: str, tensor: Tensor, input: Tensor) -> None:
     if tensor.dtype not in fitting:
         raise RuntimeError(
             f"{name} is {tensor.dtype} and input is {input.dtype}: "
-            f"bring both to one dtype, for example with module.to({input.dtype})"
+            f"bring both to one dtype, with input.to({tensor.dtype}) or module.to({input.dtype})"
         )
