@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -191,17 +192,21 @@ def mnist(folder: str | Path | None = None, *, flat: bool = False) -> Dataset:
     from sklearn.datasets import fetch_openml
 
     try:
-        pixels, labels = fetch_openml(
-            "mnist_784",
-            version=1,
-            data_home=None if folder is None else str(folder),
-            return_X_y=True,
-            as_frame=False,
-            # The other parser needs pandas.
-            parser="liac-arff",
-            # A classroom without a network should hear so at once.
-            n_retries=0,
-        )
+        with warnings.catch_warnings():
+            # It warns of the retry before it fails; the error below says all of that.
+            warnings.filterwarnings("ignore", message="A network error occurred")
+            pixels, labels = fetch_openml(
+                "mnist_784",
+                version=1,
+                data_home=None if folder is None else str(folder),
+                return_X_y=True,
+                as_frame=False,
+                # The other parser needs pandas.
+                parser="liac-arff",
+                # A classroom without a network should hear so at once.
+                n_retries=1,
+                delay=0.1,
+            )
     except (OSError, HTTPException) as error:
         place = "scikit-learn's folder" if folder is None else f"{str(folder)!r}"
         raise ConnectionError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -177,6 +177,8 @@ def record(
             "every and keep are at least 1, bins at least 0 and quantiles between 0 and 1, but "
             f"they are {every}, {keep}, {bins} and {tuple(quantiles)}"
         )
+    if not set(parts) <= set(get_args(Part)):
+        raise ValueError(f"parts are 'input', 'output' and 'gradient', but here {tuple(parts)}")
     chosen = _choose(model, layers)
     recording = Recording({name: [] for name in chosen}, every=every)
     wanted = model.training if training is None else training
@@ -206,14 +208,10 @@ def _choose(
         return {n: m for n, m in modules.items() if next(m.children(), None) is None}
     if isinstance(layers, str):
         raise ValueError(f"layers is a list of names: write [{layers!r}]")
-    names = [layer for layer in ([] if isinstance(layers, type) else layers) if layer in modules]
-    kinds = layers if isinstance(layers, type) else tuple(k for k in layers if isinstance(k, type))
-    unknown = (
-        []
-        if isinstance(layers, type)
-        else [layer for layer in layers if not isinstance(layer, type) and layer not in modules]
-    )
-    chosen = {n: m for n, m in modules.items() if n in names or isinstance(m, kinds)}
+    wanted = (layers,) if isinstance(layers, type) else tuple(layers)
+    kinds = tuple(layer for layer in wanted if isinstance(layer, type))
+    unknown = [n for n in wanted if not isinstance(n, type) and n not in modules]
+    chosen = {n: m for n, m in modules.items() if n in wanted or isinstance(m, kinds)}
     if unknown or not chosen:
         raise ValueError(f"layers={layers!r} is not in the model; it has {', '.join(modules)}")
     return chosen

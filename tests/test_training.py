@@ -1,0 +1,231 @@
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+import bnlab
+from bnlab import data, models
+from bnlab.data import Dataset, Split
+from bnlab.training import History, accuracy, fit
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.digits(flat=True)
+
+
+def network(norm=bnlab.BatchNorm1d, seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return models.mlp(64, norm)
+
+
+def toy(train=20, test=6):
+    values = data.synthetic((train + test, 3))
+    targets = (values[:, 0] > 0).long()
+    return Dataset(
+        Split(values[:train], targets[:train]), Split(values[train:], targets[train:]), ("0", "1")
+    )
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, bnlab.BatchNorm1d])
+def test_digits_are_learned(digits, norm):
+    history = fit(network(norm), digits, epochs=3, progress=False)
+    assert len(history.loss) == 3 * math.ceil(1347 / 64)
+    assert len(history.train_accuracy) == len(history.test_accuracy) == 3
+    assert history.test_accuracy[-1] > 0.93
+    assert history.loss[-1] < history.loss[0]
+    assert history.stopped == ""
+    assert history.seconds > 0
+
+
+def test_the_seed_decides_everything_and_the_global_generator_stays(digits):
+    def run(seed, noise):
+        torch.manual_seed(noise)
+        model = nn.Sequential(network(), nn.Dropout(0.2))
+        before = torch.get_rng_state()
+        history = fit(model, digits, epochs=1, seed=seed, progress=False)
+        assert torch.equal(before, torch.get_rng_state())
+        return history.loss, history.test_accuracy
+
+    assert run(0, noise=1) == run(0, noise=2)
+    assert run(0, noise=1) != run(1, noise=1)
+
+
+def test_an_epoch_takes_each_sample_once_in_a_new_order():
+    seen = []
+
+    class Watch(nn.Linear):
+        def forward(self, input):
+            if self.training:
+                seen.append(input.detach().clone())
+            return super().forward(input)
+
+    toys = toy(train=10)
+    fit(Watch(3, 2), toys, epochs=2, batch_size=5, progress=False)
+    first, second = torch.cat(seen[:2]), torch.cat(seen[2:])
+    assert torch.equal(first[:, 0].sort().values, toys.train.inputs[:, 0].sort().values)
+    assert torch.equal(second[:, 0].sort().values, first[:, 0].sort().values)
+    assert not torch.equal(first, second)
+
+
+def test_the_first_step_is_plain_sgd_by_hand():
+    toys = toy(train=8)
+    model = nn.Linear(3, 2)
+    old = model.weight.detach().clone()
+    loss = nn.functional.cross_entropy(model(toys.train.inputs), toys.train.targets)
+    (gradient,) = torch.autograd.grad(loss, model.weight)
+    history = fit(model, toys, epochs=1, batch_size=8, lr=0.3, progress=False)
+    assert torch.allclose(model.weight, old - 0.3 * gradient, atol=1e-6)
+    assert history.loss == pytest.approx([loss.item()])
+
+
+def test_an_optimizer_factory_replaces_sgd():
+    built = []
+
+    def adam(params):
+        built.append(torch.optim.Adam(params, lr=0.01))
+        return built[0]
+
+    model = nn.Linear(3, 2)
+    fit(model, toy(), epochs=1, optimizer=adam, batch_size=5, progress=False)
+    assert built[0].state[model.weight]["step"] == 4
+
+
+def test_a_last_batch_of_one_is_left_out():
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    history = fit(model, toy(train=9), epochs=1, batch_size=4, progress=False)
+    assert len(history.loss) == 2
+    assert model[1].num_batches_tracked == 2
+    singles = fit(nn.Linear(3, 2), toy(train=3), epochs=1, batch_size=1, progress=False)
+    assert len(singles.loss) == 3
+
+
+def test_each_module_gets_its_mode_back():
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    model.train()
+    model[1].eval()
+    fit(model, toy(), epochs=1, batch_size=5, progress=False)
+    assert [m.training for m in (model, *model)] == [True, True, False]
+    model.eval()
+    steps = []
+    fit(
+        model,
+        toy(),
+        epochs=1,
+        batch_size=5,
+        progress=False,
+        on_step=lambda *_: steps.append(model.training),
+    )
+    assert steps == [True] * 4
+    assert not model.training
+
+
+def test_accuracy_is_counted_in_eval_mode_and_moves_nothing():
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2))
+    model[0].running_mean += 5
+    split = toy().train
+    modes = []
+    model[0].register_forward_hook(lambda module, *_: modes.append(module.training))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    share = accuracy(model, split)
+    with torch.no_grad():
+        expected = (model.eval()(split.inputs).argmax(1) == split.targets).double().mean().item()
+    assert share == pytest.approx(expected)
+    assert modes[0] is False
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert accuracy(model, split, batch_size=7) == share
+
+
+def test_an_answer_that_is_no_number_is_wrong():
+    split = Split(torch.tensor([[math.nan, 0.0], [1.0, 0.0]]), torch.tensor([0, 0]))
+    assert accuracy(nn.Identity(), split) == 0.5
+
+
+def test_a_diverging_run_stops_with_a_word(digits):
+    model = models.mlp(64)
+    history = fit(model, digits, lr=1e6, epochs=5, progress=False)
+    assert not math.isfinite(history.loss[-1])
+    assert all(map(math.isfinite, history.loss[:-1]))
+    assert "smaller learning rate" in history.stopped
+    assert history.stopped in repr(history)
+    assert f"at step {len(history.loss) - 1}:" in history.stopped
+
+
+def test_on_step_sees_each_loss_in_order():
+    seen = []
+    history = fit(
+        nn.Linear(3, 2),
+        toy(),
+        epochs=2,
+        batch_size=5,
+        progress=False,
+        on_step=lambda step, loss: seen.append((step, loss)),
+    )
+    assert seen == list(enumerate(history.loss))
+
+
+def test_ratios_are_update_over_weight():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    weights = [model[0].weight.detach().clone()]
+    history = fit(
+        model,
+        toy(),
+        epochs=1,
+        batch_size=5,
+        progress=False,
+        ratios=True,
+        on_step=lambda *_: weights.append(model[0].weight.detach().clone()),
+    )
+    assert list(history.ratios) == ["0.weight", "2.weight"]
+    by_hand = [((new - old).norm() / old.norm()).item() for old, new in pairwise(weights)]
+    assert history.ratios["0.weight"] == pytest.approx(by_hand, rel=1e-5)
+    assert fit(model, toy(), epochs=1, batch_size=5, progress=False).ratios == {}
+
+
+def test_the_bar_shows_only_when_asked_for(capfd):
+    fit(nn.Linear(3, 2), toy(), epochs=1, batch_size=5, progress=False)
+    assert capfd.readouterr() == ("", "")
+    # In a terminal; a notebook without its widgets would get a warning, and so an error here.
+    fit(nn.Linear(3, 2), toy(), epochs=1, batch_size=5)
+    assert "4/4" in capfd.readouterr().err
+
+
+def test_a_history_reads_in_one_rounded_line():
+    history = History([2.3456, 0.1], [0.98765], [0.9], seconds=1.26)
+    assert repr(history) == (
+        "History(1 epochs, 2 steps; loss 2.346 → 0.100; "
+        "accuracy 0.988 (train), 0.900 (test); 1.3 s)"
+    )
+
+
+def with_train(**changes):
+    toys = toy()
+    kept = {"inputs": toys.train.inputs, "targets": toys.train.targets}
+    return Dataset(Split(**(kept | changes)), toys.test, toys.classes)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "options", "message"),
+    [
+        (with_train(inputs=torch.empty(0, 3)), {}, "data.train is empty: give it"),
+        (with_train(targets=torch.zeros(20, 2)), {}, "one class index a sample.*one-hot"),
+        (with_train(targets=torch.zeros(20)), {}, "torch.int64"),
+        (with_train(targets=torch.zeros(19, dtype=torch.int64)), {}, "20 inputs and 19 targets"),
+        (toy(), {"batch_size": 21}, "batch_size is 21.*20 samples"),
+        (toy(), {"batch_size": 0}, "batch_size is 0"),
+        (toy(), {"batch_size": 5, "epochs": 0}, "at least 1"),
+        (Dataset(toy().train, Split(torch.empty(0, 3), torch.empty(0)), ()), {}, "data.test is"),
+    ],
+)
+def test_errors_name_the_fix(dataset, options, message):
+    with pytest.raises(ValueError, match=message):
+        fit(nn.Linear(3, 2), dataset, progress=False, **options)
+
+
+def test_a_model_with_nothing_to_train_is_refused():
+    model = nn.Linear(3, 2).requires_grad_(False)
+    with pytest.raises(ValueError, match="nothing to train"):
+        fit(model, toy(), batch_size=5, progress=False)
