@@ -3,6 +3,7 @@
 from bnlab import functional
 from bnlab.comparison import compare
 from bnlab.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from bnlab.recording import record
 
 __version__ = "0.1.0"
 
@@ -13,4 +14,5 @@ __all__ = [
     "__version__",
     "compare",
     "functional",
+    "record",
 ]

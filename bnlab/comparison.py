@@ -146,7 +146,6 @@ def _run(function: Callable[[Tensor], Tensor], input: Tensor, seed: int) -> dict
     """Forward and backward on copies; every tensor that came of it, by name."""
     if isinstance(function, nn.Module):
         function = copy.deepcopy(function)
-        function.zero_grad()
     leaf = input.detach().clone().requires_grad_(input.is_floating_point())
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
