@@ -2,8 +2,9 @@
 
 A saved notebook holds only the name of a widget. Beside it goes a picture (or text), which GitHub,
 exported pages and untrusted notebooks show instead. A trusted notebook without a kernel still
-tries the widget and prints "model not found"; a style sheet, put just before, replaces that
-message, which is the only widget output without a child element, by the same picture.
+tries the widget and prints "model not found" or, if it has no kernel at all, "Loading widget...";
+a style sheet, put just before, replaces these messages, the only widget outputs without a child
+element, by the same picture.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def display_with_still(
     widget.add_class("bnlab-live")
     name = "bnlab-" + sha256((style + alt).encode()).hexdigest()[:12]
     place = f".jp-OutputArea-child:has(#{name}) + .jp-OutputArea-child"
-    missing = f"{place} .jp-OutputArea-output.jupyter-widgets:not(:has(*))"
+    missing = f"{place} .jp-OutputArea-output:not(:has(*))"
     rules = (
         f"{missing} {{ font-size: 0; }}\n"
         f"{missing}::before {{ display: block; font-size: 16px; {style} }}"
