@@ -1,0 +1,1 @@
+"""The notebooks in a real JupyterLab and a real browser: nothing is replaced by a stub."""

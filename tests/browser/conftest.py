@@ -1,0 +1,29 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.lab import Lab, lab, launch
+
+HERE = Path(__file__).parent
+NOTEBOOKS = HERE.parent.parent / "notebooks"
+
+
+# Of the package, not of the session: nbval needs the event loop that Playwright holds.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("notebooks")
+    for path in [*NOTEBOOKS.glob("*.ipynb"), HERE / "toys.py"]:
+        shutil.copy(path, folder)
+    with lab(folder, tmp_path_factory.mktemp("jupyter")) as running:
+        yield running

@@ -1,0 +1,147 @@
+"""A JupyterLab that knows no one's settings, and the Chromium that looks at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Playwright
+
+SETTINGS = {
+    # Cells out of sight stay in the page, so that a test can look at them.
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+    "@jupyterlab/apputils-extension:notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+    },
+    "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
+}
+
+
+def find_chromium() -> str:
+    """The path of a Chromium or Chrome: `$CHROMIUM`, else the first one on the path.
+
+    Raises:
+        RuntimeError: there is none; the message says how to get one.
+    """
+    names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
+    for name in filter(None, names):
+        if path := shutil.which(name):
+            return path
+    raise RuntimeError(
+        "the browser tests need Chromium or Chrome: `apt-get install chromium`, "
+        "`brew install --cask chromium` or, anywhere, `python -m playwright install chromium`; "
+        "set CHROMIUM=/path/to/it where it is not on the path. "
+        "To run the other tests only: pytest --ignore=tests/browser"
+    )
+
+
+def launch(playwright: Playwright) -> Browser:
+    """A headless Chromium that talks to no one by itself."""
+    quiet = ["gpu", "quic", "background-networking", "component-update", "sync"]
+    return playwright.chromium.launch(
+        executable_path=find_chromium(),
+        args=["--no-first-run", *(f"--disable-{what}" for what in quiet)],
+    )
+
+
+class Lab:
+    """A running JupyterLab over one folder; `lab(folder)` starts and stops it."""
+
+    def __init__(self, folder: Path, private: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = private / "lab.log"
+        mine = {
+            "JUPYTER_CONFIG_DIR": private / "config",
+            "JUPYTER_DATA_DIR": private / "data",
+            "JUPYTER_RUNTIME_DIR": private / "runtime",
+            "IPYTHONDIR": private / "ipython",
+        }
+        strangers = ("JUPYTER", "JPY_", "IPYTHON", "MPLBACKEND")
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(strangers)}
+        self.environment |= {name: str(path) for name, path in mine.items()}
+        settings = private / "config" / "labconfig" / "default_setting_overrides.json"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(json.dumps(SETTINGS))
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+        options = {
+            "ServerApp.port": self.port,
+            "ServerApp.port_retries": 0,
+            "ServerApp.root_dir": self.folder,
+            "ServerApp.disable_check_xsrf": True,
+            "IdentityProvider.token": "",
+            # The page's `jupyterapp` tells whether a kernel is ready and idle.
+            "LabApp.expose_app_in_browser": True,
+        }
+        command += [f"--{name}={value}" for name, value in options.items()]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, env=self.environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()[-3000:]}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Stop the server and, with it, its kernels."""
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def api(self, path: str, method: str = "GET") -> Any:
+        """What the server answers to `/api/path`."""
+        request = urllib.request.Request(f"{self.url}/api/{path}", method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read() or "null")
+
+    def close_kernels(self) -> None:
+        """Shut every kernel down, so that notebooks do not compete for memory."""
+        for session in self.api("sessions"):
+            self.api(f"sessions/{session['id']}", "DELETE")
+
+    def trust(self, name: str) -> None:
+        """Sign a notebook as its author would: `jupyter trust`."""
+        command = [sys.executable, "-m", "jupyter", "trust", str(self.folder / name)]
+        subprocess.run(command, env=self.environment, check=True, capture_output=True)
+
+    def _answers(self) -> bool:
+        try:
+            self.api("status")
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+        return True
+
+
+@contextmanager
+def lab(folder: Path, private: Path) -> Iterator[Lab]:
+    """A JupyterLab over `folder` that keeps its own files in `private`."""
+    server = Lab(folder, private)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,122 @@
+"""A notebook open in the browser: run it, and find what went wrong and what can be moved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+from playwright.sync_api import Browser, Page, Route, WebSocket
+
+from tests.browser.explorer import Explorer, Prediction
+from tests.browser.lab import Lab
+from tests.browser.messages import error_in
+
+SCRIPT = Path(__file__).with_name("page.js")
+FINISHED = """() => {
+  const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")];
+  const idle = jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === "idle";
+  const running = prompts.some((prompt) => prompt.innerText.includes("*"));
+  const begun = prompts.some((prompt) => /\\d/.test(prompt.innerText));
+  return prompts.length > 0 && begun && idle && !running;
+}"""
+ERRORS = """() => jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, at) =>
+  (cell.model.outputs?.toJSON() ?? []).filter((output) => output.output_type === "error")
+    .map((output) => [at, `${output.ename}: ${output.evalue}`]))"""
+
+
+def open_page(browser: Browser, *, offline: bool = False) -> Page:
+    """A page of its own, 1300 pixels wide, that notices changes of pictures."""
+    page = browser.new_context(viewport={"width": 1300, "height": 1000}, offline=offline).new_page()
+    page.set_default_timeout(30_000)
+    page.add_init_script(path=SCRIPT)
+    return page
+
+
+class Notebook:
+    """A notebook of the server's folder, open in JupyterLab.
+
+    Args:
+        browser: where to open it.
+        server: whose notebook it is.
+        name: its file name.
+        kernel: False refuses it a kernel.
+    """
+
+    def __init__(self, browser: Browser, server: Lab, name: str, *, kernel: bool = True) -> None:
+        self.server, self.name, self.kernel = server, name, kernel
+        self.path = server.folder / name
+        self.page_errors: list[str] = []
+        self.messages: list[str] = []
+        self.page = open_page(browser)
+        self.page.on("pageerror", lambda error: self.page_errors.append(str(error)))
+        self.page.on("websocket", self._listen)
+        if not kernel:
+            self.page.route("**/api/sessions*", self._refuse)
+        self.page.goto(f"{server.url}/lab/tree/{name}?reset")
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        if kernel:
+            self.page.wait_for_function(
+                "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+            )
+            self.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.ready")
+
+    def close(self) -> None:
+        """Close the page and shut its kernel down."""
+        self.page.context.close()
+        self.server.close_kernels()
+
+    def run_all(self, timeout: float = 180) -> None:
+        """Choose *Run All Cells* from the menu and wait for the last cell."""
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
+        self.page.wait_for_function(FINISHED, timeout=1000 * timeout)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for half a second without a changing picture."""
+        self.page.wait_for_function("performance.now() - bnlabTest.changedAt > 500")
+
+    def run_errors(self) -> list[str]:
+        """What *Run All* left wrong: errors in cells, cells without a number, broken scripts."""
+        cells = nbformat.read(self.path, as_version=4).cells
+        code = [cell for cell in cells if cell.cell_type == "code"]
+        errors = [
+            f"cell {at}: {text}"
+            for at, text in self.page.evaluate(ERRORS)
+            if "raises-exception" not in cells[at].metadata.get("tags", [])
+        ]
+        prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
+        if len(prompts) != len(code):
+            errors.append(f"{len(prompts)} of {len(code)} code cells are in the page")
+        for at, prompt in enumerate(prompts):
+            if not any(character.isdigit() for character in prompt):
+                errors.append(f"cell {at} was not run")
+        return errors + self.unseen_errors()
+
+    def unseen_errors(self) -> list[str]:
+        """Exceptions that no cell shows: in an observer, or in the page's scripts."""
+        return [*self.messages, *self.page_errors]
+
+    def explorers(self) -> list[Explorer]:
+        """Every sweep and live explorer, from top to bottom."""
+        return Explorer.all_in(self.page)
+
+    def predictions(self) -> list[Prediction]:
+        """Every question that waits for an answer."""
+        roots = self.page.locator(".bnlab-live:has(.bnlab-prediction)").all()
+        return [Prediction(root) for root in roots]
+
+    def _listen(self, socket: WebSocket) -> None:
+        if "/channels" in socket.url:
+            socket.on("framereceived", self._received)
+
+    def _received(self, frame: str | bytes) -> None:
+        if error := error_in(frame):
+            self.messages.append(error)
+
+    @staticmethod
+    def _refuse(route: Route) -> None:
+        if route.request.method == "POST":
+            route.fulfill(status=500, json={"message": "no kernel"})
+        else:
+            route.continue_()

@@ -1,0 +1,48 @@
+"""Every notebook as a reader meets it: *Run All*, then move everything that moves, by keyboard."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.lab import Lab
+from tests.browser.notebook import Notebook
+
+NAMES = sorted(path.name for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def notebook(request: pytest.FixtureRequest, browser: Browser, server: Lab) -> Iterator[Notebook]:
+    """The notebook after *Run All*, started without any output."""
+    cells = nbformat.read(server.folder / request.param, as_version=4)
+    for cell in cells.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    name = f"fresh-{request.param}"
+    nbformat.write(cells, server.folder / name)
+    notebook = Notebook(browser, server, name)
+    notebook.run_all()
+    yield notebook
+    notebook.close()
+
+
+def test_runs_from_top_to_bottom(notebook: Notebook) -> None:
+    assert notebook.run_errors() == []
+
+
+def test_every_picture_shows_and_says_something(notebook: Notebook) -> None:
+    explorers = notebook.explorers()
+    assert explorers
+    assert [problem for e in explorers for problem in e.blank() + e.unnamed()] == []
+
+
+def test_every_control_moves_its_picture_and_reset_returns_it(notebook: Notebook) -> None:
+    assert [problem for e in notebook.explorers() for problem in e.dead_controls()] == []
+    assert notebook.unseen_errors() == []
+
+
+def test_every_prediction_is_held_against_its_measurement(notebook: Notebook) -> None:
+    assert [problem for p in notebook.predictions() for problem in p.problems()] == []
+    assert notebook.unseen_errors() == []

@@ -1,0 +1,124 @@
+"""Saved notebooks where nothing runs: freshly cloned, reopened, exported."""
+
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.explorer import Explorer, is_blank
+from tests.browser.lab import Lab
+from tests.browser.notebook import Notebook, open_page
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+CONFIG = NOTEBOOKS / "jupyter_nbconvert_config.json"
+TOYS = "toys.ipynb"
+CELLS = [
+    "import toys\nfrom bnlab.apps.prediction import Prediction",
+    "toys.ToyLive()",
+    "toys.ToySweep()",
+    "guess = Prediction('Which?', ['a', 'b'])\nguess",
+    "guess.hold_against('b')",
+]
+NAMES = [TOYS, *sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))]
+WIDGET = "application/vnd.jupyter.widget-view+json"
+# A widget that found no model: its box holds a text without an element, covered by a picture.
+COVERED = ".jp-OutputArea-output:not(:has(*))"
+PICTURES = f".bnlab-sweep .picture, .jp-OutputArea-output img:visible, {COVERED}"
+
+
+def convert(server: Lab, name: str, *options: str) -> None:
+    command = [sys.executable, "-m", "nbconvert", f"--config={CONFIG}", *options, name]
+    subprocess.run(
+        command, cwd=server.folder, env=server.environment, check=True, capture_output=True
+    )
+
+
+@pytest.fixture(scope="module")
+def toys(server: Lab) -> str:
+    """The name of a small notebook, run and saved."""
+    cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    path = server.folder / TOYS
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+    convert(server, TOYS, "--to=notebook", "--execute", "--inplace")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("widgets", None)
+    nbformat.write(notebook, path)
+    return TOYS
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest, toys: str) -> str:
+    return toys if request.param == TOYS else str(request.param)
+
+
+def missing(page: Page, server: Lab, name: str) -> list[str]:
+    """Cells that saved an explorer, and whose place in the page shows no picture."""
+    cells = page.locator(".jp-Notebook .jp-Cell, main > .jp-Cell")
+    problems = []
+    for at, cell in enumerate(nbformat.read(server.folder / name, as_version=4).cells):
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            sweep, live = "bnlab-sweep" in data.get("text/html", ""), WIDGET in data
+            shown = [picture.screenshot() for picture in cells.nth(at).locator(PICTURES).all()]
+            if (sweep or (live and "image/png" in data)) and all(map(is_blank, shown)):
+                problems.append(f"cell {at}: no picture")
+    return problems
+
+
+def test_every_notebook_has_explorers(server: Lab, name: str) -> None:
+    text = (server.folder / name).read_text()
+    assert "bnlab-sweep" in text or WIDGET in text
+
+
+@pytest.mark.parametrize(
+    ("trusted", "kernel"),
+    [
+        pytest.param(False, False, id="just cloned"),
+        pytest.param(True, True, id="reopened"),
+        pytest.param(True, False, id="no kernel"),
+    ],
+)
+def test_jupyterlab_shows_pictures_before_any_cell_is_run(
+    browser: Browser, server: Lab, name: str, trusted: bool, kernel: bool
+) -> None:
+    copy = f"{'trusted' if trusted else 'cloned'}-{name}"
+    shutil.copy(server.folder / name, server.folder / copy)
+    if trusted:
+        server.trust(copy)
+    with closing(Notebook(browser, server, copy, kernel=kernel)) as notebook:
+        if trusted and kernel:
+            # Until then a widget may still come.
+            expect(notebook.page.get_by_text("Loading widget")).to_have_count(0)
+        assert missing(notebook.page, server, copy) == []
+
+
+def test_exported_pages_need_neither_kernel_nor_network(
+    browser: Browser, server: Lab, name: str
+) -> None:
+    convert(server, name, "--to=html")
+    page = open_page(browser, offline=True)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((server.folder / name).with_suffix(".html").as_uri())
+    assert missing(page, server, name) == []
+    sweeps = Explorer.all_in(page)
+    problems = [p for e in sweeps for p in e.blank() + e.unnamed() + e.dead_controls()]
+    assert problems + errors == []
+    page.context.close()
+
+
+def test_a_place_without_a_picture_is_caught(browser: Browser, server: Lab, toys: str) -> None:
+    notebook = nbformat.read(server.folder / toys, as_version=4)
+    for cell in notebook.cells:
+        # As if the explorer had displayed its widget and nothing else.
+        cell.outputs = [output for output in cell.outputs if WIDGET in output.get("data", {})]
+    nbformat.write(notebook, server.folder / "bare.ipynb")
+    server.trust("bare.ipynb")
+    with closing(Notebook(browser, server, "bare.ipynb")) as opened:
+        assert missing(opened.page, server, "bare.ipynb") == ["cell 1: no picture"]
