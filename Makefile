@@ -31,10 +31,10 @@ format: $(READY)  ## let ruff lay out code and notebooks
 bench: bench-sliders bench-notebooks  ## run both benchmarks
 
 bench-sliders: $(READY)  ## time a key press to a painted picture, for every explorer
-	.venv/bin/python benchmarks/sliders.py $(BENCH_FLAGS)
+	$(RUN) benchmarks.sliders $(BENCH_FLAGS)
 
 bench-notebooks: $(READY)  ## time every notebook and its memory, and `import bnlab`
-	.venv/bin/python benchmarks/notebooks.py $(BENCH_FLAGS)
+	$(RUN) benchmarks.notebooks $(BENCH_FLAGS)
 
 html: $(READY)  ## export every notebook to html/, readable with no kernel and no network
 	cd notebooks && ../.venv/bin/python -m nbconvert --to html --output-dir ../html *.ipynb
