@@ -165,6 +165,7 @@ def shorten_svg(text: str) -> str:
     text = re.sub(r"<defs>\s*<style.*?</defs>", "", text, flags=re.DOTALL)
     text = re.sub(r"\s*\n\s*", " ", text).replace("> <", "><")
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
+    text = re.sub(r' transform="rotate\(-?0 [^)]*\)"', "", text)
     text = re.sub(r' d="[^"]*"', lambda path: _shorten_path(path[0]), text)
     return re.sub(r"(\.\d\d)\d+", r"\1", text).strip()
 

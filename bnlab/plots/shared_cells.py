@@ -56,7 +56,7 @@ def tensor_corners(shape: tuple[int, ...]) -> tuple[np.ndarray, float]:
     depth, height, width = [1] * (3 - len(space)) + space
     # Deeper slices stand behind: further up and a little to the right.
     across, down = width + 0.6 * (depth - 1), depth * (height + 0.4) - 0.4
-    size = min(19.0, 78 / across, 58 / down)
+    size = min(19.0, 74 / across, 58 / down)
     sample, channel, d, h, w = np.indices((n, channels, depth, height, width)).reshape(5, -1)
     x = LEFT + 18 + PANEL * channel + size * (w + 0.6 * d)
     top = TOP + 44 - size * down / 2
@@ -65,7 +65,7 @@ def tensor_corners(shape: tuple[int, ...]) -> tuple[np.ndarray, float]:
 
 
 def memory_corners(address: np.ndarray, samples: int) -> tuple[np.ndarray, float]:
-    """Top left corner of each address, shape `(cells, 2)`, and the cells' width: a line a sample."""
+    """Top left corner of each address, shape `(cells, 2)`, and the cells' width."""
     per_sample = address.size // samples
     width = min(18.0, (WIDTH - LEFT - 12) / per_sample)
     line, place = np.divmod(address, per_sample)
@@ -128,7 +128,8 @@ class SharedCellsArtists:
         product = f"{'·'.join(letters)} = {'·'.join(sizes)}" if len(sizes) > 1 else "N"
         self.count.set_text(f"{product}\n= {count} cells share")
         self.statistics.set_text(f"mean {result.mean:.2f}\nvar   {result.var:.2f}")
-        self.heading.set_text(f"Memory, {result.order} order: addresses 0 to {result.values.numel() - 1}")
+        last = result.values.numel() - 1
+        self.heading.set_text(f"Memory, {result.order} order: addresses 0 to {last}")
 
 
 def _cut(patch: PathPatch, corners: np.ndarray, width: float, height: float) -> None:
@@ -197,12 +198,13 @@ def _draw_slabs(ax: Axes, samples: int, channels: int) -> None:
         y = TOP + n * (SLAB + GAP)
         for shift, colour in ((3, "#C4C4C4"), (0, "#FFFFFF")):
             slab = FancyBboxPatch(
-                (LEFT + shift, y + shift), channels * PANEL, SLAB, facecolor=colour,
-                boxstyle="round,pad=0,rounding_size=4", edgecolor="#7A7A7A", linewidth=0.8, zorder=0,
+                (LEFT + shift, y + shift), channels * PANEL, SLAB,
+                boxstyle="round,pad=0,rounding_size=4",
+                facecolor=colour, edgecolor="#7A7A7A", linewidth=0.8, zorder=0,
             )  # fmt: skip
             ax.add_patch(slab)
-        ax.text(LEFT - 6, y + SLAB / 2, f"n = {n}", ha="right", va="center", size=12)
-        ax.text(LEFT - 6, MEMORY + LINE * n + CELL / 2, f"n = {n}", ha="right", va="center", size=12)
+        for middle in (y + SLAB / 2, MEMORY + LINE * n + CELL / 2):
+            ax.text(LEFT - 6, middle, f"n = {n}", ha="right", va="center", size=12)
     for c in range(channels):
         ax.text(LEFT + PANEL * (c + 0.5), 21, f"c = {c}", ha="center", va="center", size=13)
     ax.text(LEFT - 4, 21, "C →", ha="right", va="center", size=12, weight="bold")
