@@ -1,4 +1,4 @@
-"""How long each notebook runs, how much memory its kernel takes, what `import bnlab` adds to torch."""
+"""Each notebook's running time and memory, and what `import bnlab` adds to `import torch`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def peak_memory(process: int) -> float:
 def run(path: Path) -> tuple[float, float]:
     """Seconds to run all cells in a fresh kernel, and the kernel's peak memory in MiB."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, resources={"metadata": {"path": str(path.parent)}})
+    where = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(notebook, resources=where, extra_arguments=["--log-level=ERROR"])
     with client.setup_kernel():
         start = time.perf_counter()
         for at, cell in enumerate(notebook.cells):
