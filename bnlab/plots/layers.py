@@ -167,7 +167,8 @@ def shorten_svg(text: str) -> str:
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
     text = re.sub(r' transform="rotate\(-?0 [^)]*\)"', "", text)
     text = re.sub(r' d="[^"]*"', lambda path: _shorten_path(path[0]), text)
-    return re.sub(r"(\.\d\d)\d+", r"\1", text).strip()
+    # Between the tags stands what people read: a number there keeps all its decimals.
+    return re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), text).strip()
 
 
 def _shorten_path(path: str) -> str:

@@ -159,6 +159,11 @@ def test_paths_lose_letters_and_points_that_show_nothing(path: str, short: str) 
     assert shorten_svg(f'<svg width="1"><path d="{path}"/></svg>') == f'<path d="{short}"/>'
 
 
+def test_places_lose_decimals_and_what_people_read_does_not() -> None:
+    svg = '<svg width="1"><text x="1.23456">mean 0.0774</text></svg>'
+    assert shorten_svg(svg) == '<text x="1.23">mean 0.0774</text>'
+
+
 def test_drawing_leaves_no_figure_in_pyplot_and_no_style_behind() -> None:
     import matplotlib.pyplot as plt
 
