@@ -62,10 +62,9 @@ class NormalizeChannel(Live[Channel]):
         return Channel(self.sample, before, after, channel)
 
     def draw(self, figure: Figure, result: Channel) -> ChannelArtists:
-        above, below = figure.subfigures(2, 1, height_ratios=(1, 1.15))
-        digit, before, after = above.subplots(1, 3)
-        left, right = below.subplots(1, 2, sharey=True)
-        return draw_channel((digit, before, after), (left, right), result)
+        axes = figure.subplot_mosaic("AABBCC;DDDEEE", height_ratios=(1, 1.1))
+        maps, histograms = (axes["A"], axes["B"], axes["C"]), (axes["D"], axes["E"])
+        return draw_channel(maps, histograms, result)
 
     def describe(self, result: Channel) -> str:
         return f"Channel {result.channel}, {result.before.numel()} values: {result.words}."

@@ -66,5 +66,5 @@ class UndoNormalizing(Sweep[Undone]):
         return (
             f"γ = {result.gamma:.2f}, β = {result.beta:.2f}: {100 * result.straight:.0f} % of the "
             f"values meet the sigmoid where it is nearly straight; the layer's output is at most "
-            f"{result.distances[result.at].item():.1e} away from its input."
+            f"{result.distances[result.at].item():.2g} away from its input."
         )

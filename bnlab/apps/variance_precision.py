@@ -59,7 +59,11 @@ class VariancePrecision(Sweep[Errors]):
         rows = [self._errors(each, dtype) for each in MEANS]
         errors = {name: [row[name][0] for row in rows] for name in self.formulas}
         at = MEANS.index(mean)
-        words = {name: f"{rows[at][name][1]:.4g}" for name in self.formulas}
+        words = {
+            # What is wrong by half and more is noise of rounding, not a number to quote.
+            name: f"{var:.3g}" if error < 0.5 else "lost"
+            for name, (error, var) in rows[at].items()
+        }
         held = bool(self._values(mean, dtype).double().isfinite().all())
         return Errors(MEANS, errors, at, words, dtype, held)
 

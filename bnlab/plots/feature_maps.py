@@ -52,7 +52,7 @@ def draw_channel(
         result: one channel; its first sample is the one shown as a picture.
         reach: colours and horizontal axes run from `-reach` to `reach`.
     """
-    shown = []
+    shown: list[AxesImage] = []
     for ax, values in zip(maps, (result.image, result.before[0], result.after[0]), strict=True):
         ax.set(xticks=[], yticks=[])
         ax.grid(False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -106,7 +107,7 @@ class SharedCellsArtists:
         _place(self.memory_digits, centres, words, min(12.0, 0.85 * width))
 
         self.column.set_x(LEFT + 2 + PANEL * result.channel)
-        self._name_axes(result.names[2:], *corners[0], size)
+        self._name_axes(result.names[2:], corners[0, 0], corners[0, 1], size)
         self._write(result, shape, int(lit.sum()))
 
     def _name_axes(self, space: str, x: float, y: float, size: float) -> None:
@@ -156,14 +157,16 @@ def draw_shared_cells(ax: Axes, result: SharedCells, *, most: int = 64) -> Share
     ax.set_axis_off()
     samples, channels = result.values.shape[:2]
     _draw_slabs(ax, samples, channels)
-    middle = {"ha": "center", "va": "center"}
+    middle: dict[str, Any] = {"ha": "center", "va": "center"}
 
-    def patch(**style: object) -> PathPatch:
-        return ax.add_patch(PathPatch(squares(np.zeros((1, 2)), 1, 1), **style))
+    def patch(style: Mapping[str, object]) -> PathPatch:
+        patch = PathPatch(squares(np.zeros((1, 2)), 1, 1), **style)
+        ax.add_patch(patch)
+        return patch
 
     def digits() -> list[Text]:
-        style = {"color": "white", "weight": "bold", **middle}
-        return [ax.text(0, 0, "", zorder=4, **style) for _ in range(most)]
+        style = middle | {"color": "white", "weight": "bold", "zorder": 4}
+        return [ax.text(0, 0, "", **style) for _ in range(most)]
 
     dim = {"facecolor": DIM, "edgecolor": EDGE, "linewidth": 0.7}
     lit = {"facecolor": LIT, "edgecolor": DARK, "linewidth": 1.8, "zorder": 3}
@@ -171,15 +174,16 @@ def draw_shared_cells(ax: Axes, result: SharedCells, *, most: int = 64) -> Share
         (0, 6), PANEL - 4, TOP + samples * (SLAB + GAP) - 6, boxstyle="round,pad=0,rounding_size=7",
         facecolor="none", edgecolor=DARK, linewidth=2.2, linestyle=(0, (4, 2)), zorder=5,
     )  # fmt: skip
+    ax.add_patch(column)
     right = LEFT + channels * PANEL + 16
     artists = SharedCellsArtists(
-        cells=patch(**dim),
-        lit=patch(**lit),
+        cells=patch(dim),
+        lit=patch(lit),
         digits=digits(),
-        memory=patch(**dim),
-        memory_lit=patch(**lit),
+        memory=patch(dim),
+        memory_lit=patch(lit),
         memory_digits=digits(),
-        column=ax.add_patch(column),
+        column=column,
         axis_names=[ax.text(0, 0, "", size=11, linespacing=0.9, **middle) for _ in range(3)],
         count=ax.text(right, TOP + 6, "", size=14, va="top", linespacing=1.5),
         statistics=ax.text(

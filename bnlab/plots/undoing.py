@@ -62,7 +62,7 @@ def draw_undoing(
     edges = torch.linspace(-reach, reach, 61)
     left.axvspan(-linear, linear, color="#DDDDDD", label="nearly straight")
     steps = left.stairs([0.0] * 60, edges.numpy(), fill=True, color=VALUES, alpha=0.55)
-    steps.set_label("values (share)")
+    steps.set_label("values")
     _ = left.plot(x, x.sigmoid(), color=CURVE, linewidth=3, label="sigmoid")
     _ = left.plot(x, 0.5 + x / 4, color=TANGENT, linestyle="--", linewidth=1.6, label="tangent")
     left.set(xlabel="input of the sigmoid", xlim=(-reach, reach))
