@@ -127,4 +127,4 @@ class BatchMates(Sweep[Company]):
 def picture(flat: Tensor) -> Tensor:
     """Flat pixels as a square."""
     side = isqrt(flat.shape[-1])
-    return flat.unflatten(-1, (side, side))
+    return flat.view(*flat.shape[:-1], side, side)

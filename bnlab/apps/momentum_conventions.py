@@ -35,7 +35,7 @@ class MomentumConventions(Sweep[Weights]):
     """How much each past batch counts in a running statistic."""
 
     title = "One setting, two names: the weight of the new value, or of the old"
-    size = (8.6, 4.4)
+    size = (9.0, 4.4)
     values = (0.001, 0.01, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0)
     controls = (Slider("momentum", "momentum", values, 0.1, text=both),)
 

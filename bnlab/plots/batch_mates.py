@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from matplotlib.axes import Axes
@@ -96,11 +96,13 @@ def draw_batch_mates(
         limits: lowest and highest logit on the axes, which both panels share.
     """
     batch, train, evaluated = axes
-    batch.set(xlim=(0, COLUMNS), ylim=(ROWS, 0), aspect="equal", title="The batch")
+    batch.set(
+        xlim=(0, COLUMNS), ylim=(ROWS, 0), aspect="equal", title="The batch, the digit framed"
+    )
     batch.axis("off")
     left, top = _hole()
     inside = (left + 0.1, left + HOLE - 0.1, top + HOLE - 0.1, top + 0.1)
-    shades = {"cmap": "gray_r", "vmin": 0, "vmax": 1, "interpolation": "none"}
+    shades: dict[str, Any] = {"cmap": "gray_r", "vmin": 0, "vmax": 1, "interpolation": "none"}
     mates = batch.imshow(around(result.mates).numpy(), extent=(0, COLUMNS, ROWS, 0), **shades)
     sample = batch.imshow(result.sample.numpy(), extent=inside, zorder=3, **shades)
     frame = Rectangle((inside[0], inside[3]), HOLE - 0.2, HOLE - 0.2, fill=False, linewidth=4)

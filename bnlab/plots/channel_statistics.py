@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ def draw_offsets(ax: Axes, offsets: Mapping[str, Tensor]) -> list[Line2D]:
     ax.grid(False, axis="x")
     lines = []
     for (name, values), colour, marker in zip(offsets.items(), COLOURS, MARKERS, strict=False):
-        style = {"color": colour, "marker": marker, "linestyle": "", "markersize": 5}
-        lines += ax.plot(channels.numpy(), values[order].numpy(), label=name, **style)
+        style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 5, "label": name}
+        lines += ax.plot(channels.numpy(), values[order].numpy(), linestyle="", **style)
     ax.set(xlabel="channel, sorted")
     return lines

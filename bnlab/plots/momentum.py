@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from matplotlib.axes import Axes
@@ -34,6 +34,7 @@ class MomentumArtists:
     torch_text: Text
     keras_text: Text
     bars: StepPatch
+    together: Line2D
     summary: Text
 
     def update(self, result: Weights) -> None:
@@ -42,6 +43,7 @@ class MomentumArtists:
         self.torch_text.set_text(f"torch: momentum={result.torch_momentum:g}")
         self.keras_text.set_text(f"Keras: momentum={result.keras_momentum:g}")
         self.bars.set_data(result.weights.numpy())
+        self.together.set_ydata([0.0, *result.weights.cumsum(0).tolist()])
         newest = result.weights[0].item()
         self.summary.set_text(
             f"newest batch {100 * newest:.3g} %\n"
@@ -68,14 +70,19 @@ def draw_momentum(axes: tuple[Axes, Axes], result: Weights) -> MomentumArtists:
         scales.text(tick, 0.62, f"{tick:g}", ha="center", va="bottom", color="#D55E00")
         scales.text(tick, 0.38, f"{1 - tick:g}", ha="center", va="top", color="#0072B2")
     (marker,) = scales.plot([0, 0], [0.3, 0.7], color="black", linewidth=5, solid_capstyle="butt")
-    bold = {"size": 14, "weight": "bold", "transform": scales.transAxes}
+    bold: dict[str, Any] = {"size": 14, "weight": "bold", "transform": scales.transAxes}
     torch_text = scales.text(0.5, 1.02, "", ha="center", va="bottom", color="#D55E00", **bold)
     keras_text = scales.text(0.5, -0.02, "", ha="center", va="top", color="#0072B2", **bold)
     count = len(result.weights)
     below.set(xlim=(0, count), ylim=(0, 1), xlabel="batches ago", ylabel="weight")
     edges = torch.arange(count + 1).numpy()
+    zeros = torch.zeros(count + 1).numpy()
+    style: dict[str, Any] = {"color": "black", "linestyle": "--", "label": "these batches together"}
+    (together,) = below.plot(edges, zeros, **style)
     bars = below.stairs([0.0] * count, edges, fill=True, color="#D55E00", alpha=0.75)
-    summary = below.text(0.98, 0.95, "", ha="right", va="top", size=13, transform=below.transAxes)
-    artists = MomentumArtists(marker, torch_text, keras_text, bars, summary)
+    bars.set_label("each batch")
+    below.legend(loc="center left", bbox_to_anchor=(1.0, 0.75))
+    summary = below.text(1.04, 0.5, "", ha="left", va="top", size=13, transform=below.transAxes)
+    artists = MomentumArtists(marker, torch_text, keras_text, bars, together, summary)
     artists.update(result)
     return artists

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ def draw_accuracies(ax: Axes, result: Accuracies, *, low: float = 0.0) -> Accura
     dots, means, texts = [], [], []
     for place, (colour, marker) in enumerate(zip(COLOURS, MARKERS, strict=True)):
         spread = place + torch.linspace(-0.12, 0.12, seeds)
-        style = {"color": colour, "linestyle": "", "marker": marker, "alpha": 0.7}
+        style: dict[str, Any] = {"color": colour, "linestyle": "", "marker": marker, "alpha": 0.7}
         (points,) = ax.plot(spread.numpy(), [0.0] * seeds, **style)
         (line,) = ax.plot([place - 0.25, place + 0.25], [0, 0], color=colour, linewidth=3)
         dots.append(points)

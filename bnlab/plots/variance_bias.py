@@ -48,7 +48,7 @@ class EstimatesArtists:
 
 
 def draw_estimates(
-    axes: tuple[Axes, Axes], result: Estimates, *, reach: float = 4.0, top: float = 25.0
+    axes: tuple[Axes, Axes], result: Estimates, *, reach: float = 4.0, top: float = 32.0
 ) -> EstimatesArtists:
     """Draw both estimates' histograms on one scale, with the true variance.
 
