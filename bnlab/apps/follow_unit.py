@@ -76,4 +76,4 @@ class FollowUnit(Sweep[Drift]):
                 f"{name}, the band is {width[0]:.2f} wide at the start and {width[-1]:.2f} at the "
                 f"end, and the median lies between {median.min():.2f} and {median.max():.2f}"
             )
-        return f"Unit {result.unit}. " + "; ".join(parts) + "."
+        return f"Unit {result.unit}: " + "; ".join(parts) + "."

@@ -91,9 +91,9 @@ def draw_saturation(axes: tuple[Axes, Axes], result: Saturation) -> SaturationAr
     right.plot(z, slope, color=CURVE)
     (dots,) = right.plot([], [], "o", color=GRADIENT)
     mean = right.axhline(0, color=GRADIENT, linestyle="--", linewidth=1.6)
-    label = right.text(-reach * 0.97, 0, "", color=GRADIENT, fontsize=13, fontweight="bold")
+    label = right.text(reach * 0.97, 0, "", ha="right", color=GRADIENT, fontweight="bold")
     handles = [dots, zone]
-    right.legend(handles, ["10 % of inputs", "saturated"], loc="upper right", handlelength=1)
+    right.legend(handles, ["10 % of inputs", "saturated"], loc="upper left", handlelength=1)
     artists = SaturationArtists(edges, steps, dots, mean, label)
     artists.update(result)
     return artists
