@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from statistics import pvariance
 
 import torch
 from matplotlib.figure import Figure
@@ -36,7 +37,7 @@ class VariancePrecision(Sweep[Errors]):
     """Your formulas for a variance on 1,000 values of variance 1, wherever their mean lies.
 
     The values are rounded to the chosen dtype first, and the error is taken against the variance
-    of the rounded values in float64: it is the formula's own.
+    of the rounded values, computed exactly: it is the formula's own.
 
     Args:
         formulas: name to function of a row of values, at most three.
@@ -74,7 +75,8 @@ class VariancePrecision(Sweep[Errors]):
 
     def _errors_of(self, mean: float, dtype: str) -> dict[str, tuple[float, float]]:
         values = self._values(mean, dtype)
-        true = moments(values.double(), dim=0)[1].item()
+        # `pvariance` calculates with fractions, so nothing is rounded before the end.
+        true = pvariance(values.tolist()) if values.isfinite().all() else torch.nan
         found = {name: formula(values).double().item() for name, formula in self.formulas.items()}
         return {
             name: (abs(var / true - 1) if true > 0 and var < torch.inf else torch.inf, var)

@@ -176,4 +176,6 @@ def _shorten_path(path: str) -> str:
     path = re.sub(r"\.0(?=\D)", "", path)
     # A command that repeats needs no letter, and a point that repeats shows nothing.
     path = re.sub(r"(L -?[\d.]+ -?[\d.]+)( \1)+(?= )", r"\1", path)
-    return re.sub(r"(?<=\d) L (?=[-\d])", " ", path)
+    # After a curve the letter must stay: points without one would continue the curve.
+    run = r"[ML] -?[\d.]+ -?[\d.]+(?: L -?[\d.]+ -?[\d.]+)+"
+    return re.sub(run, lambda points: points[0].replace(" L ", " "), path)

@@ -170,3 +170,15 @@ def test_drawing_leaves_no_figure_in_pyplot_and_no_style_behind() -> None:
     before = dict(plt.rcParams), plt.get_fignums()
     Wave().layers.png()
     assert (dict(plt.rcParams), plt.get_fignums()) == before
+
+
+def test_a_line_after_a_curve_stays_a_line() -> None:
+    path = "M 0.0 1.0 L 2.0 3.0 L 4.5 3.0 Q 5.0 3.0 5.0 4.0 L 5.0 6.0 L 1.0 6.0 z"
+    short = "M 0 1 2 3 4.5 3 Q 5 3 5 4 L 5 6 1 6 z"
+    assert shorten_svg(f'<svg><path d="{path}"/></svg>') == f'<path d="{short}"/>'
+
+
+def test_level_text_carries_no_rotation() -> None:
+    upright = '<text transform="rotate(-90 3 4)">b</text>'
+    text = f'<svg><text transform="rotate(-0 3.5 4)">a</text>{upright}</svg>'
+    assert shorten_svg(text) == f"<text>a</text>{upright}"
