@@ -18,10 +18,10 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
-from playwright.sync_api import Browser, Locator, sync_playwright
+from playwright.sync_api import BrowserContext, Locator
 
 from tests.browser.explorer import Explorer, Slider
-from tests.browser.lab import Lab, lab, launch
+from tests.browser.lab import Lab, chromium, lab
 from tests.browser.notebook import Notebook
 
 HERE = Path(__file__).parent
@@ -237,12 +237,12 @@ def main() -> None:
     print(f"Milliseconds from key press to painted picture; load {os.getloadavg()[0]:.1f}")
     started = time.perf_counter()
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as name:
         folder, private = Path(name, "notebooks"), Path(name, "jupyter")
         folder.mkdir()
         private.mkdir()
         shutil.copy(HERE / "naive.py", folder)
-        with lab(folder, private) as server, closing(launch(playwright)) as browser:
+        with lab(folder, private) as server, chromium() as browser:
             for source in sources:
                 rows += bench_notebook(browser, server, source, chosen.only.lower(), chosen.steps)
     missed = sum(not row.passed for row in rows)
@@ -253,7 +253,9 @@ def main() -> None:
     )
 
 
-def bench_notebook(browser: Browser, server: Lab, source: Path, only: str, steps: int) -> list[Row]:
+def bench_notebook(
+    browser: BrowserContext, server: Lab, source: Path, only: str, steps: int
+) -> list[Row]:
     """Open, run and measure one notebook, if it has an explorer that is asked for."""
     if only and only not in source.read_text().lower() and only not in source.name:
         return []

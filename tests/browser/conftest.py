@@ -3,9 +3,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import BrowserContext
 
-from tests.browser.lab import Lab, lab, launch
+from tests.browser.lab import Lab, chromium, lab
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent.parent / "notebooks"
@@ -13,11 +13,9 @@ NOTEBOOKS = HERE.parent.parent / "notebooks"
 
 # Of the package, not of the session: nbval needs the event loop that Playwright holds.
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
+def browser() -> Iterator[BrowserContext]:
+    with chromium() as context:
+        yield context
 
 
 @pytest.fixture(scope="package")

@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Playwright
+from playwright.sync_api import BrowserContext, ViewportSize, sync_playwright
 
+VIEWPORT: ViewportSize = {"width": 1300, "height": 1000}
 SETTINGS = {
     # Cells out of sight stay in the page, so that a test can look at them.
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
@@ -47,13 +48,17 @@ def find_chromium() -> str:
     )
 
 
-def launch(playwright: Playwright) -> Browser:
-    """A headless Chromium that talks to no one by itself."""
+@contextmanager
+def chromium() -> Iterator[BrowserContext]:
+    """A headless Chromium that talks to no one by itself; its pages share one cache."""
     quiet = ["gpu", "quic", "background-networking", "component-update", "sync"]
-    return playwright.chromium.launch(
-        executable_path=find_chromium(),
-        args=["--no-first-run", *(f"--disable-{what}" for what in quiet)],
-    )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(),
+            args=["--no-first-run", *(f"--disable-{what}" for what in quiet)],
+        )
+        yield browser.new_context(viewport=VIEWPORT)
+        browser.close()
 
 
 class Lab:

@@ -2,6 +2,7 @@
 window.bnlabTest = {
   changes: 0,
   changedAt: 0,
+  busyAt: 0,
   // The picture as text: an SVG's markup, or a PNG as a data address.
   async picture(root) {
     const drawn = root.querySelector(".picture");

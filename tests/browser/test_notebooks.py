@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import BrowserContext
 
 from tests.browser.lab import Lab
 from tests.browser.notebook import Notebook
@@ -14,7 +14,9 @@ NAMES = sorted(path.name for path in (Path(__file__).parents[2] / "notebooks").g
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def notebook(request: pytest.FixtureRequest, browser: Browser, server: Lab) -> Iterator[Notebook]:
+def notebook(
+    request: pytest.FixtureRequest, browser: BrowserContext, server: Lab
+) -> Iterator[Notebook]:
     """The notebook after *Run All*, started without any output."""
     cells = nbformat.read(server.folder / request.param, as_version=4)
     for cell in cells.cells:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import BrowserContext
 
 from tests.browser.explorer import Explorer
 from tests.browser.lab import Lab
@@ -31,7 +31,7 @@ WRONG = [
 
 
 def run(
-    browser: Browser, server: Lab, name: str, cells: list[str], *, tag: str = "planted"
+    browser: BrowserContext, server: Lab, name: str, cells: list[str], *, tag: str = "planted"
 ) -> Notebook:
     """Write a notebook of these code cells, the last one tagged, then open it and run it."""
     code = [nbformat.v4.new_code_cell(source) for source in cells]
@@ -44,7 +44,7 @@ def run(
 
 
 @pytest.fixture(scope="module")
-def notebook(browser: Browser, server: Lab) -> Iterator[Notebook]:
+def notebook(browser: BrowserContext, server: Lab) -> Iterator[Notebook]:
     notebook = run(browser, server, "planted.ipynb", CELLS, tag="raises-exception")
     yield notebook
     notebook.close()
@@ -99,7 +99,7 @@ def test_missing_names_are_caught(notebook: Notebook) -> None:
         assert "says nothing" in picture
 
 
-def test_what_goes_wrong_in_a_run_is_caught(browser: Browser, server: Lab) -> None:
+def test_what_goes_wrong_in_a_run_is_caught(browser: BrowserContext, server: Lab) -> None:
     notebook = run(browser, server, "wrong.ipynb", WRONG)
     assert notebook.run_errors() == [
         "cell 3: ZeroDivisionError: division by zero",

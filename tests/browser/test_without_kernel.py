@@ -8,10 +8,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.explorer import Explorer, is_blank
-from tests.browser.lab import Lab
+from tests.browser.lab import VIEWPORT, Lab
 from tests.browser.notebook import Notebook, open_page
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -71,38 +71,48 @@ def missing(page: Page, server: Lab, name: str) -> list[str]:
     return problems
 
 
+def trusted_copy(server: Lab, name: str) -> str:
+    copy = f"trusted-{name}"
+    shutil.copy(server.folder / name, server.folder / copy)
+    server.trust(copy)
+    return copy
+
+
 def test_every_notebook_has_explorers(server: Lab, name: str) -> None:
     text = (server.folder / name).read_text()
     assert "bnlab-sweep" in text or WIDGET in text
 
 
-@pytest.mark.parametrize(
-    ("trusted", "kernel"),
-    [
-        pytest.param(False, False, id="just cloned"),
-        pytest.param(True, True, id="reopened"),
-        pytest.param(True, False, id="no kernel"),
-    ],
-)
-def test_jupyterlab_shows_pictures_before_any_cell_is_run(
-    browser: Browser, server: Lab, name: str, trusted: bool, kernel: bool
+def test_just_cloned_and_untrusted(browser: BrowserContext, server: Lab, name: str) -> None:
+    with closing(Notebook(browser, server, name, kernel=False)) as notebook:
+        assert missing(notebook.page, server, name) == []
+
+
+def test_trusted_and_reopened_in_a_new_kernel(
+    browser: BrowserContext, server: Lab, name: str
 ) -> None:
-    copy = f"{'trusted' if trusted else 'cloned'}-{name}"
-    shutil.copy(server.folder / name, server.folder / copy)
-    if trusted:
-        server.trust(copy)
-    with closing(Notebook(browser, server, copy, kernel=kernel)) as notebook:
-        if trusted and kernel:
-            # Until then a widget may still come.
-            expect(notebook.page.get_by_text("Loading widget")).to_have_count(0)
+    copy = trusted_copy(server, name)
+    with closing(Notebook(browser, server, copy)) as notebook:
+        # Until then a widget may still come.
+        expect(notebook.page.get_by_text("Loading widget")).to_have_count(0)
+        assert missing(notebook.page, server, copy) == []
+
+
+def test_trusted_and_reopened_without_any_kernel(
+    browser: BrowserContext, server: Lab, toys: str
+) -> None:
+    copy = trusted_copy(server, toys)
+    with closing(Notebook(browser, server, copy, kernel=False)) as notebook:
         assert missing(notebook.page, server, copy) == []
 
 
 def test_exported_pages_need_neither_kernel_nor_network(
-    browser: Browser, server: Lab, name: str
+    browser: BrowserContext, server: Lab, name: str
 ) -> None:
     convert(server, name, "--to=html")
-    page = open_page(browser, offline=True)
+    assert browser.browser
+    offline = browser.browser.new_context(offline=True, viewport=VIEWPORT)
+    page = open_page(offline)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto((server.folder / name).with_suffix(".html").as_uri())
@@ -110,10 +120,12 @@ def test_exported_pages_need_neither_kernel_nor_network(
     sweeps = Explorer.all_in(page)
     problems = [p for e in sweeps for p in e.blank() + e.unnamed() + e.dead_controls()]
     assert problems + errors == []
-    page.context.close()
+    offline.close()
 
 
-def test_a_place_without_a_picture_is_caught(browser: Browser, server: Lab, toys: str) -> None:
+def test_a_place_without_a_picture_is_caught(
+    browser: BrowserContext, server: Lab, toys: str
+) -> None:
     notebook = nbformat.read(server.folder / toys, as_version=4)
     for cell in notebook.cells:
         # As if the explorer had displayed its widget and nothing else.
