@@ -118,7 +118,8 @@ def differences(name: str, new: str, saved: str) -> Iterator[str]:
 def close(old: str, new: str) -> bool:
     """Whether two decimals agree to their last printed place, or to the tolerances above."""
     mantissa, _, exponent = old.partition("e")
-    last_place = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+    # As text, since an element's id may read as a number beyond all floats.
+    last_place = float(f"1e{int(exponent or 0) - len(mantissa.partition('.')[2])}")
     gap = abs(float(old) - float(new))
     return old == new or gap <= max(1.01 * last_place, RELATIVE * abs(float(old)), ABSOLUTE)
 

@@ -141,6 +141,9 @@ CLEAN = {
     "element id": Planted(
         "display(HTML('<b id=\"bnlab-1a2b3c\">x</b>'))", [html('<b id="bnlab-9f8e7d">x</b>')]
     ),
+    "element id like a huge number": Planted(
+        "display(HTML('<b id=\"p5e395c\">x</b>'))", [html('<b id="p5e395c">x</b>')]
+    ),
     "expected error": Planted(
         "raise ValueError('more than 1 value per channel')",
         [error("ValueError", "more than 1 value per channel")],
