@@ -86,7 +86,7 @@ def with_naive_versions(source: Path, target: Path) -> int:
             "bnlab-sweep" in d.get("text/html", "") or {WIDGET, "image/png"} <= d.keys()
             for d in data
         ):
-            cells.append(nbformat.v4.new_code_cell("from naive import naive\nnaive(_)"))
+            cells.append(nbformat.v4.new_code_cell("from naive import naive\nnaive(Out[max(Out)])"))
             count += 1
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
