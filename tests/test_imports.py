@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "bnlab"
-USES = {"training", "recording", "comparison", "checkpoint", "examination", "exercises"}
+USES = {
+    "training",
+    "recording",
+    "propagation",
+    "comparison",
+    "checkpoint",
+    "examination",
+    "exercises",
+}
 MIDDLE = {"conversion", "distributed", "models"}
 BASE = {"functional", "layers"}
 MAY_IMPORT = {
