@@ -56,19 +56,16 @@ class RunningStatistics(Live[Warmup]):
         batches = self.samples[:steps, :batch_size]
         mean, var = (values.squeeze(1) for values in moments(batches, dim=1))
         unbiased = var * batch_size / (batch_size - 1)
-        weights = average(torch.zeros(steps, 1), torch.ones(1), momentum)
+        # All in one recursion, for speed: the channels' means and variances, the expectation of
+        # either, and what is left of a start of 1 under batches of 0.
+        exact = torch.tensor([MEAN, STD**2, 0.0]).expand(steps, 3)
+        start = torch.cat((torch.zeros(CHANNELS), torch.ones(CHANNELS), torch.tensor([0, 1, 1])))
+        path = average(torch.cat((mean, unbiased, exact), dim=1), start, momentum)
+        means, variances, exact = path.split((CHANNELS, CHANNELS, 3), dim=1)
         return Warmup(
-            Path(
-                average(mean, torch.zeros(CHANNELS), momentum),
-                average(torch.full((steps,), MEAN), torch.tensor(0.0), momentum),
-                MEAN,
-            ),
-            Path(
-                average(unbiased, torch.ones(CHANNELS), momentum),
-                average(torch.full((steps,), STD**2), torch.tensor(1.0), momentum),
-                STD**2,
-            ),
-            weights[-1].item(),
+            Path(means, exact[:, 0], MEAN),
+            Path(variances, exact[:, 1], STD**2),
+            exact[-1, 2].item(),
         )
 
     def draw(self, figure: Figure, result: Warmup) -> WarmupArtists:
