@@ -82,9 +82,10 @@ class SharedCells(Sweep[Cells]):
 
     def describe(self, result: Cells) -> str:
         count = int(result.shared.sum())
-        runs = f"{result.runs} unbroken runs of {count // result.runs}"
+        length = count // result.runs
+        runs = f"{result.runs} unbroken runs of {length}" if length > 1 else f"{count} single cells"
         return (
             f"{count} of {result.values.numel()} cells, all of channel {result.channel} in all "
             f"{len(result.values)} samples, share mean {result.mean:.2f} and variance "
-            f"{result.var:.2f}. In {result.order} memory they lie in {runs}."
+            f"{result.var:.2f}. In {result.order} memory they lie as {runs}."
         )
