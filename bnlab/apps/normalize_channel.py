@@ -42,7 +42,7 @@ class NormalizeChannel(Live[Channel]):
     """
 
     title = "Normalise one channel of a batch of feature maps"
-    size = (8.6, 5.2)
+    size = (8.6, 4.5)
 
     def __init__(self, images: Tensor, features: Tensor, **start: Value) -> None:
         self.sample, self.features = images[0, 0].detach(), features.detach()
