@@ -1,19 +1,22 @@
 // What the widgets leave out: names for slider handles and a text for the picture, which screen
 // readers need, and the grouping of radio buttons, without which arrow keys do not move among them.
 (() => {
+  // A live collection, so that a change elsewhere in a long notebook costs next to nothing.
+  const roots = document.getElementsByClassName("bnlab-live");
   const name = () => {
-    for (const handle of document.querySelectorAll(".bnlab-live .noUi-handle:not([aria-label])")) {
-      const label = handle.closest(".widget-inline-hbox")?.querySelector(".widget-label");
-      if (label?.textContent) handle.setAttribute("aria-label", label.textContent);
-    }
-    for (const image of document.querySelectorAll(".bnlab-live img.widget-image")) {
-      const caption = image.closest(".bnlab-live").querySelector(".bnlab-caption");
-      if (caption && image.alt !== caption.textContent) image.alt = caption.textContent;
-    }
-    for (const radio of document.querySelectorAll(".bnlab-prediction input:not([name])")) {
-      const group = radio.closest(".bnlab-prediction");
-      group.dataset.serial ??= window.bnlabGroups = (window.bnlabGroups ?? 0) + 1;
-      radio.name = `bnlab-prediction-${group.dataset.serial}`;
+    for (const root of roots) {
+      for (const handle of root.querySelectorAll(".noUi-handle:not([aria-label])")) {
+        const label = handle.closest(".widget-inline-hbox")?.querySelector(".widget-label");
+        if (label?.textContent) handle.setAttribute("aria-label", label.textContent);
+      }
+      const image = root.querySelector("img.widget-image");
+      const caption = root.querySelector(".bnlab-caption");
+      if (image && caption && image.alt !== caption.textContent) image.alt = caption.textContent;
+      for (const radio of root.querySelectorAll(".bnlab-prediction input:not([name])")) {
+        const group = radio.closest(".bnlab-prediction");
+        group.dataset.serial ??= window.bnlabGroups = (window.bnlabGroups ?? 0) + 1;
+        radio.name = `bnlab-prediction-${group.dataset.serial}`;
+      }
     }
   };
   name();

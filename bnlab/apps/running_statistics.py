@@ -39,7 +39,7 @@ class RunningStatistics(Live[Warmup]):
     """Batches from one law, and the exponential moving average that train mode keeps of them."""
 
     title = "Running statistics warm up from mean 0 and variance 1"
-    size = (9.0, 3.9)
+    size = (8.6, 3.4)
     controls = (
         Slider("momentum", "momentum", [0.01, 0.03, 0.1, 0.3, 1.0], 0.1),
         Slider("steps", "steps", [0, 1, 2, 3, 5, 10, 20, 30, 50, 80, STEPS], 50),
