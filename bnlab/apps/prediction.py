@@ -41,7 +41,8 @@ class Prediction:
     @property
     def picked(self) -> str | None:
         """The reader's answer, or None as long as there is none."""
-        return self.radio.value
+        answer: str | None = self.radio.value
+        return answer
 
     def hold_against(self, measured: str, detail: str = "") -> Verdict:
         """What was predicted beside what was measured, kept up to date if the reader picks later.

@@ -1,1 +1,1 @@
-"""Pictures: each `draw_*(axes, result)` makes artists once, and their `update(result)` moves them."""
+"""Pictures: each `draw_*(axes, result)` makes artists, and their `update(result)` moves them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from matplotlib.axes import Axes
@@ -93,7 +93,7 @@ def draw_warmup(axes: tuple[Axes, Axes], result: Warmup, *, steps: int) -> Warmu
         artists.append(PathArtists(first, others, expected))
     axes[1].legend(loc="lower right", ncols=2, fontsize=11)
     # Glyphs are the slowest thing to draw, so the words stand still and only the number moves.
-    words = {"transform": axes[0].transAxes, "ha": "right", "size": 12}
+    words: dict[str, Any] = {"transform": axes[0].transAxes, "ha": "right", "size": 12}
     axes[0].text(0.82, 0.04, "share of the start still in it:", **words)
     left = axes[0].text(0.98, 0.04, "", **words)
     warmup = WarmupArtists(artists[0], artists[1], left)
