@@ -46,7 +46,6 @@ class Explorer(ABC, Generic[Result]):
     title: ClassVar[str]
     size: ClassVar[tuple[float, float]] = (8.6, 3.6)
     controls: tuple[Control, ...]
-    dpi: ClassVar[float] = 100
 
     def __init__(self, **start: Value) -> None:
         self.start = self.check({c.name: c.value for c in self.controls} | start)
@@ -85,7 +84,7 @@ class Explorer(ABC, Generic[Result]):
         with one_thread():
             result = self.compute(**self.start)
         with styled():
-            figure = new_figure(self.size, self.dpi)
+            figure = new_figure(self.size)
             artists = self.draw(figure, result)
         layers = LayeredFigure(figure)
         # A first update marks what moves, so that the first move of a slider is no slower.

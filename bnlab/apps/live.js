@@ -9,9 +9,12 @@
         const label = handle.closest(".widget-inline-hbox")?.querySelector(".widget-label");
         if (label?.textContent) handle.setAttribute("aria-label", label.textContent);
       }
-      const image = root.querySelector("img.widget-image");
-      const caption = root.querySelector(".bnlab-caption");
-      if (image && caption && image.alt !== caption.textContent) image.alt = caption.textContent;
+      const picture = root.querySelector(".picture");
+      const caption = root.querySelector(".bnlab-caption")?.textContent;
+      if (picture && caption && picture.getAttribute("aria-label") !== caption) {
+        picture.setAttribute("role", "img");
+        picture.setAttribute("aria-label", caption);
+      }
       for (const radio of root.querySelectorAll(".bnlab-prediction input:not([name])")) {
         const group = radio.closest(".bnlab-prediction");
         group.dataset.serial ??= window.bnlabGroups = (window.bnlabGroups ?? 0) + 1;

@@ -12,6 +12,7 @@ from typing import TypeVar
 from bnlab.apps.controls import Value
 from bnlab.apps.explorer import Explorer, data_uri
 from bnlab.apps.still import asset
+from bnlab.plots.layers import shorten_svg
 
 Result = TypeVar("Result")
 
@@ -21,8 +22,6 @@ class Sweep(Explorer[Result]):
 
     Every drawn piece is stored once, for as many states as share it.
     """
-
-    dpi = 72
 
     def states(self) -> Iterator[dict[str, Value]]:
         """Every combination of control values, the last control running fastest."""
@@ -39,8 +38,9 @@ class Sweep(Explorer[Result]):
         for values in self.states():
             sentence = self.describe(self.show(**values))
             if self.layers.settle() or not still:
-                still = self.layers.svg_still()
-            moving = [pieces.setdefault(piece, len(pieces)) for piece in self.layers.svg_moving()]
+                still = shorten_svg(self.layers.svg_still())
+            drawn = map(shorten_svg, self.layers.svg_moving())
+            moving = [pieces.setdefault(piece, len(pieces)) for piece in drawn]
             states.append([stills.setdefault(still, len(stills)), moving, sentence])
         controls = [
             {
@@ -78,7 +78,7 @@ class Sweep(Explorer[Result]):
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         sentence = self.describe(self.show())
-        picture = self.layers.small_png()
+        picture = self.layers.png()
         return {
             "text/html": self.html(picture, sentence),
             "image/png": base64.b64encode(picture).decode(),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import struct
-import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
@@ -13,16 +11,16 @@ from importlib.resources import files
 from typing import Protocol, TypeVar
 
 import matplotlib
-import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axis import Axis
 from matplotlib.backend_bases import RendererBase
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.spines import Spine
 from PIL import Image
+
+SVG_DPI = 72  # matplotlib writes SVG in points
 
 Result = TypeVar("Result", contravariant=True)
 
@@ -45,11 +43,9 @@ def styled() -> AbstractContextManager[None]:
     return matplotlib.rc_context(_style())
 
 
-def new_figure(size: tuple[float, float], dpi: float = 100) -> Figure:
+def new_figure(size: tuple[float, float]) -> Figure:
     """A figure that pyplot does not know of, so that nothing else shows it or keeps it alive."""
-    figure = Figure(figsize=size, dpi=dpi)
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=size, dpi=SVG_DPI)
 
 
 class LayeredFigure:
@@ -66,11 +62,10 @@ class LayeredFigure:
     def __init__(self, figure: Figure) -> None:
         self.figure = figure
         self.moving: list[Artist] = []
-        self._background: object | None = None
         with styled():
             figure.draw_without_rendering()
         figure.set_layout_engine("none")
-        self.settle()
+        self._calm()
 
     def settle(self) -> bool:
         """Move newly changed artists to the moving layer; say whether the still layer changed."""
@@ -81,10 +76,12 @@ class LayeredFigure:
                 artist.set_animated(True)
                 self.moving.append(artist)
         self.moving.sort(key=lambda artist: artist.zorder)
+        self._calm()
+        return True
+
+    def _calm(self) -> None:
         for artist in self.figure.findobj():
             artist.stale = False
-        self._background = None
-        return True
 
     def _movable(self) -> list[Artist]:
         fixed = (Spine, Axis, Legend)
@@ -96,93 +93,50 @@ class LayeredFigure:
         ]
         return children + list(self.figure.texts)
 
-    def png(self) -> bytes:
-        """The figure as PNG bytes, fast rather than small."""
-        return encode_png(self._pixels())
-
-    def small_png(self) -> bytes:
-        """The figure as PNG bytes in at most 128 colours, small rather than fast."""
-        file = io.BytesIO()
-        image = Image.fromarray(self._pixels()[..., :3]).quantize(128)
-        image.save(file, "png", optimize=True)
-        return file.getvalue()
-
-    def _pixels(self) -> np.ndarray:
-        canvas = self.figure.canvas
-        assert isinstance(canvas, FigureCanvasAgg)
+    def png(self, dpi: float = 100) -> bytes:
+        """Both layers as PNG bytes, in at most 128 colours to keep a saved notebook small."""
         self.settle()
-        if self._background is None:
-            with styled():
-                canvas.draw()
-            self._background = canvas.copy_from_bbox(self.figure.bbox)
-        else:
-            canvas.restore_region(self._background)
-        self._draw_moving(canvas.get_renderer())
-        return np.asarray(canvas.buffer_rgba())
-
-    def _draw_moving(self, renderer: RendererBase) -> None:
-        for artist in self.moving:
-            artist.draw(renderer)
+        file = io.BytesIO()
+        with styled():
+            self.figure.savefig(file, format="png", dpi=dpi)
+        self._calm()
+        small = io.BytesIO()
+        Image.open(file).convert("RGB").quantize(128).save(small, "png", optimize=True)
+        return small.getvalue()
 
     def svg_still(self) -> str:
-        """The inside of an `<svg>` with all that stands still.
-
-        For SVG the figure must have been made at 72 dpi, matplotlib's unit there.
-        """
+        """The inside of an `<svg>` with all that stands still."""
         self.settle()
-        return self._svg(self.figure.draw)
+        with styled():
+            return self._svg(self.figure.draw)
 
     def svg_moving(self) -> list[str]:
         """The insides of an `<svg>` with what moves, one piece an artist, from back to front."""
         self.settle()
-        pieces = (self._svg(artist.draw) for artist in self.moving if artist.get_visible())
+        with styled():
+            pieces = [self._svg(artist.draw) for artist in self.moving if artist.get_visible()]
         return [piece for piece in pieces if piece]
 
     @property
     def view_box(self) -> str:
         """The coordinates of both layers, as an `<svg>` states them."""
-        width, height = self.figure.get_size_inches() * 72
+        width, height = self.figure.get_size_inches() * SVG_DPI
         return f"0 0 {width:g} {height:g}"
 
     def _svg(self, draw: Callable[[RendererBase], None]) -> str:
-        width, height = self.figure.get_size_inches() * 72
+        width, height = self.figure.get_size_inches() * SVG_DPI
         file = io.StringIO()
-        with styled():
-            renderer = RendererSVG(width, height, file, metadata={"Date": None})
-            draw(renderer)
-            renderer.finalize()
-        return shorten_svg(file.getvalue())
-
-
-def encode_png(pixels: np.ndarray) -> bytes:
-    """RGBA pixels as a PNG without filters.
-
-    Pillow tries five filters on every line, which for drawings on white saves few bytes and takes
-    twice as long as all the rest of an update.
-
-    PNG specification, third edition: https://www.w3.org/TR/png-3/
-    """
-    height, width, channels = pixels.shape
-    lines = np.zeros((height, 1 + width * channels), np.uint8)  # a leading 0: no filter
-    lines[:, 1:] = pixels.reshape(height, -1)
-    eight_bit_rgba = (8, 6, 0, 0, 0)
-    chunks = {
-        b"IHDR": struct.pack(">II5B", width, height, *eight_bit_rgba),
-        b"IDAT": zlib.compress(lines, level=1),
-        b"IEND": b"",
-    }
-    png = b"\x89PNG\r\n\x1a\n"
-    for kind, body in chunks.items():
-        checksum = zlib.crc32(kind + body)
-        png += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
-    return png
+        renderer = RendererSVG(width, height, file, metadata={"Date": None})
+        draw(renderer)
+        renderer.finalize()
+        text = file.getvalue()
+        # What comes before is matplotlib's header and a style that the page sets itself.
+        return text[text.index("</defs>") + len("</defs>") : text.rindex("</svg>")].strip()
 
 
 def shorten_svg(text: str) -> str:
-    """The inside of matplotlib's SVG without what no page needs: names, comments, far decimals."""
-    text = text[text.index("<svg") : text.rindex("</svg>")]
-    text = re.sub(r"^<svg.*?>|<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r"<defs>\s*<style.*?</defs>", "", text, flags=re.DOTALL)
+    """SVG without what no page needs: names, comments, far decimals, to keep notebooks small."""
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r"\s*\n\s*", " ", text).replace("> <", "><")
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
     text = re.sub(r' transform="rotate\(-?0 [^)]*\)"', "", text)

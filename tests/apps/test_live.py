@@ -38,9 +38,9 @@ def displayed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_a_moved_control_moves_picture_caption_and_artists() -> None:
     toy = ToyLive()
     toy.refresh()
-    first = toy.image.value
+    first = toy.moving.value
     toy.control("mean").value = 2.0
-    assert toy.image.value != first
+    assert toy.moving.value != first
     assert toy.caption.value == "From mean 2.00 to mean 0.00."
     assert toy.artists.means[0].get_xdata()[0] == pytest.approx(2.0, abs=1e-6)
     assert toy.values == {"mean": 2.0, "mode": "centre"}
@@ -55,7 +55,7 @@ def test_what_is_shown_depends_on_the_values_and_not_on_the_way_there() -> None:
     stranger.refresh()
     stranger.control("mode").value = "negate"
     stranger.control("mean").value = 1.0
-    assert wanderer.image.value == stranger.image.value
+    assert wanderer.moving.value == stranger.moving.value
 
 
 def test_an_exception_in_compute_reaches_whoever_moves_the_control() -> None:
@@ -68,14 +68,14 @@ def test_an_exception_in_compute_reaches_whoever_moves_the_control() -> None:
 def test_reset_returns_the_first_picture_with_one_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     toy = Waiting(mean=1.0)
     toy.refresh()
-    first = toy.image.value
+    first = toy.moving.value
     toy.control("mean").value, toy.control("steps").value = -2.0, 2
-    assert toy.image.value != first
+    assert toy.moving.value != first
     shown = []
     show = toy.show
     monkeypatch.setattr(toy, "show", lambda **values: shown.append(values) or show(**values))
     toy._reset_button.click()
-    assert toy.image.value == first
+    assert toy.moving.value == first
     assert shown == [toy.start]
 
 
@@ -91,7 +91,8 @@ def test_a_picture_stands_beside_the_widget(displayed: list[dict[str, Any]]) -> 
     assert view[WIDGET_VIEW]["model_id"] == toy.widget.model_id
     assert view["text/plain"] == "From mean 0.00 to mean 0.00."
     picture = pixels(base64.b64decode(view["image/png"]))
-    assert np.abs(picture - pixels(toy.image.value)).mean() < 1
+    assert np.abs(picture - pixels(toy.layers.png())).mean() < 1
+    assert picture.std() > 20
     # The same picture covers "model not found", with the same words for a screen reader.
     assert view["image/png"] in style["text/html"]
     assert css_string(view["text/plain"]) in style["text/html"]

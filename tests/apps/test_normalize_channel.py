@@ -54,7 +54,7 @@ def test_every_end_of_every_control_draws(explorer):
     for control in explorer.controls:
         for value in (control.values[0], control.values[-1]):
             explorer.control(control.name).value = value
-            seen.add(explorer.image.value)
+            seen.add(explorer.moving.value)
     assert len(seen) > 6
 
 

@@ -52,4 +52,4 @@ def test_extremes_draw_without_a_warning() -> None:
         warnings.simplefilter("error")
         for momentum, steps, size in itertools.product(*ends):
             explorer.show(momentum=momentum, steps=steps, batch_size=size)
-            assert explorer.layers.png()
+            assert explorer.layers.svg_moving()

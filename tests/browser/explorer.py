@@ -37,7 +37,7 @@ class Explorer:
         self.root, self.page = root, root.page
         self.live = "bnlab-live" in (root.get_attribute("class") or "")
         self.title = root.locator("b").first.inner_text()
-        self.drawing = root.locator("img.widget-image" if self.live else ".picture").first
+        self.drawing = root.locator(".picture").first
 
     def __repr__(self) -> str:
         return f"{'live' if self.live else 'sweep'} “{self.title}”"
@@ -45,13 +45,10 @@ class Explorer:
     @classmethod
     def all_in(cls, page: Page) -> list[Explorer]:
         """Every explorer of the page, from top to bottom."""
-        return [
-            cls(root)
-            for root in page.locator(".bnlab-sweep, .bnlab-live:has(img.widget-image)").all()
-        ]
+        return [cls(root) for root in page.locator(".bnlab-sweep, .bnlab-live:has(.picture)").all()]
 
     def picture(self) -> str:
-        """What is shown now: markup of a sweep, PNG of a live one."""
+        """What is shown now, as markup; of a naive explorer, as a PNG."""
         text: str = self.root.evaluate("(root) => bnlabTest.picture(root)")
         return text
 

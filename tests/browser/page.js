@@ -3,11 +3,11 @@ window.bnlabTest = {
   changes: 0,
   changedAt: 0,
   busyAt: 0,
-  // The picture as text: an SVG's markup, or a PNG as a data address.
+  // The picture as text: an SVG's markup, or, of a naive explorer, a PNG as a data address.
   async picture(root) {
     const drawn = root.querySelector(".picture");
     if (drawn) return drawn.innerHTML;
-    const image = root.querySelector("img.widget-image") ?? root.querySelector("img");
+    const image = root.querySelector("img");
     const blob = await (await fetch(image.src)).blob();
     return new Promise((resolve) => {
       const reader = new FileReader();

@@ -18,9 +18,9 @@ from bnlab.plots.layers import LayeredFigure, new_figure, shorten_svg, styled
 class Wave:
     """A moving line, a word that can be hidden, and a fixed line behind them."""
 
-    def __init__(self, dpi: float = 100) -> None:
+    def __init__(self) -> None:
         with styled():
-            self.figure: Figure = new_figure((4, 3), dpi)
+            self.figure: Figure = new_figure((4, 3))
             self.axes: Axes = self.figure.subplots()
             self.axes.set(title="wave", xlabel="x", xlim=(0, 1), ylim=(-2, 2))
             self.axes.plot([0, 1], [-1, 1], color="0.7")
@@ -39,13 +39,14 @@ def pixels(png: bytes) -> np.ndarray:
 
 
 def full_drawing(wave: Wave) -> np.ndarray:
-    """What matplotlib draws without layers."""
+    """What matplotlib draws without layers, in as few colours."""
     for artist in wave.layers.moving:
         artist.set_animated(False)
     file = io.BytesIO()
     with styled():
-        wave.figure.savefig(file, format="png", dpi=wave.figure.dpi)
-    return pixels(file.getvalue())
+        wave.figure.savefig(file, format="png", dpi=100)
+    drawing = Image.open(file).convert("RGB").quantize(128).convert("RGB")
+    return np.asarray(drawing, dtype=int)
 
 
 HEIGHTS = [0.5, -1.0, 0.0, 1.9, 0.3, -0.7, 0.0, 1.2]
@@ -103,21 +104,13 @@ def test_a_changed_axis_draws_the_still_layer_anew() -> None:
     assert np.array_equal(moved, full_drawing(fresh))
 
 
-def test_the_small_picture_is_smaller_and_nearly_the_same() -> None:
-    wave = Wave()
-    wave.move(1.0)
-    large, small = wave.layers.png(), wave.layers.small_png()
-    assert len(small) < len(large)
-    assert np.abs(pixels(large) - pixels(small)).mean() < 1
-
-
 def drawn(svg: str) -> list[str]:
     """What an SVG paints, in no order: its styled paths, its marks and its words."""
     return sorted(re.findall(r"<path [^>]*style=[^>]*>|<use [^>]*>|<text.*?</text>", svg))
 
 
 def test_both_svg_layers_together_draw_all_and_nothing_twice() -> None:
-    wave = Wave(dpi=72)
+    wave = Wave()
     wave.move(1.0)
     layered = drawn(wave.layers.svg_still() + "".join(wave.layers.svg_moving()))
     for artist in wave.layers.moving:
@@ -127,12 +120,12 @@ def test_both_svg_layers_together_draw_all_and_nothing_twice() -> None:
         renderer = RendererSVG(4 * 72, 3 * 72, file, metadata={"Date": None})
         wave.figure.draw(renderer)
         renderer.finalize()
-    assert layered == drawn(shorten_svg(file.getvalue()))
+    assert layered == drawn(file.getvalue())
 
 
 def test_svg_is_the_same_twice_and_hides_what_is_hidden() -> None:
     def moving(height: float) -> Iterator[str]:
-        wave = Wave(dpi=72)
+        wave = Wave()
         wave.move(1.0)
         wave.layers.settle()
         wave.move(height)
@@ -156,11 +149,11 @@ def test_view_box_is_the_size_in_points() -> None:
     ],
 )
 def test_paths_lose_letters_and_points_that_show_nothing(path: str, short: str) -> None:
-    assert shorten_svg(f'<svg width="1"><path d="{path}"/></svg>') == f'<path d="{short}"/>'
+    assert shorten_svg(f'<path d="{path}"/>') == f'<path d="{short}"/>'
 
 
 def test_places_lose_decimals_and_what_people_read_does_not() -> None:
-    svg = '<svg width="1"><text x="1.23456">mean 0.0774</text></svg>'
+    svg = '<text x="1.23456">mean 0.0774</text>'
     assert shorten_svg(svg) == '<text x="1.23">mean 0.0774</text>'
 
 
@@ -175,10 +168,10 @@ def test_drawing_leaves_no_figure_in_pyplot_and_no_style_behind() -> None:
 def test_a_line_after_a_curve_stays_a_line() -> None:
     path = "M 0.0 1.0 L 2.0 3.0 L 4.5 3.0 Q 5.0 3.0 5.0 4.0 L 5.0 6.0 L 1.0 6.0 z"
     short = "M 0 1 2 3 4.5 3 Q 5 3 5 4 L 5 6 1 6 z"
-    assert shorten_svg(f'<svg><path d="{path}"/></svg>') == f'<path d="{short}"/>'
+    assert shorten_svg(f'<path d="{path}"/>') == f'<path d="{short}"/>'
 
 
 def test_level_text_carries_no_rotation() -> None:
     upright = '<text transform="rotate(-90 3 4)">b</text>'
-    text = f'<svg><text transform="rotate(-0 3.5 4)">a</text>{upright}</svg>'
+    text = f'<text transform="rotate(-0 3.5 4)">a</text>{upright}'
     assert shorten_svg(text) == f"<text>a</text>{upright}"
