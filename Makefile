@@ -3,9 +3,12 @@ PYTHON ?= python3
 LAB_FLAGS ?=
 TEST_FLAGS ?=
 BENCH_FLAGS ?=
+NOTEBOOKS ?= notebooks
+HTML ?= html
 
 RUN := .venv/bin/python -m
 READY := .venv/.installed
+MATHJAX = .venv/lib/python3*/site-packages/jupyter_server_mathjax/static
 
 .PHONY: help lab test lint format bench bench-sliders bench-notebooks html clean
 .DEFAULT_GOAL := help
@@ -37,7 +40,12 @@ bench-notebooks: $(READY)  ## time every notebook and its memory, and `import bn
 	$(RUN) benchmarks.notebooks $(BENCH_FLAGS)
 
 html: $(READY)  ## export every notebook to html/, readable with no kernel and no network
-	cd notebooks && ../.venv/bin/python -m nbconvert --to html --output-dir ../html *.ipynb
+	mkdir -p $(HTML)/mathjax
+	cp -R $(MATHJAX)/. $(HTML)/mathjax
+	cp notebooks/mathjax_fonts.js $(HTML)/mathjax/config/fonts.js
+	$(RUN) nbconvert --config notebooks/jupyter_nbconvert_config.json --to html \
+	  --HTMLExporter.mathjax_url="mathjax/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full,Safe,fonts" \
+	  --HTMLExporter.require_js_url= --output-dir $(abspath $(HTML)) $(NOTEBOOKS)/*.ipynb
 
 clean:  ## remove what the other targets made, .venv included
 	rm -rf .venv html build bnlab.egg-info

@@ -24,7 +24,7 @@ CELLS = [
     "guess = Prediction('Which?', ['a', 'b'])\nguess",
     "guess.hold_against('b')",
 ]
-NAMES = [TOYS, *sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))]
+OURS = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # A widget that found no model: its box holds a text without an element, covered by a picture.
 COVERED = ".jp-OutputArea-output:not(:has(*))"
@@ -52,7 +52,7 @@ def toys(server: Lab) -> str:
     return TOYS
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=[TOYS, *OURS])
 def name(request: pytest.FixtureRequest, toys: str) -> str:
     return toys if request.param == TOYS else str(request.param)
 
@@ -106,20 +106,52 @@ def test_trusted_and_reopened_without_any_kernel(
         assert missing(notebook.page, server, copy) == []
 
 
+@pytest.fixture(scope="module")
+def pages(server: Lab, toys: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which `make html` exported them all."""
+    folder = tmp_path_factory.mktemp("export")
+    for each in [toys, *OURS]:
+        shutil.copy(server.folder / each, folder)
+    # The old file: what is installed stays as it is.
+    make = ["make", "html", "--old-file=.venv/.installed"]
+    folders = [f"NOTEBOOKS={folder}", f"HTML={folder / 'html'}"]
+    subprocess.run([*make, *folders], cwd=NOTEBOOKS.parent, check=True, capture_output=True)
+    return folder / "html"
+
+
 def test_exported_pages_need_neither_kernel_nor_network(
-    browser: BrowserContext, server: Lab, name: str
+    browser: BrowserContext, server: Lab, name: str, pages: Path
 ) -> None:
-    convert(server, name, "--to=html")
     assert browser.browser
     offline = browser.browser.new_context(offline=True, viewport=VIEWPORT)
     page = open_page(offline)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto((server.folder / name).with_suffix(".html").as_uri())
+    page.on("request", lambda it: errors.extend([it.url] if it.url.startswith("http") else []))
+    page.goto((pages / name).with_suffix(".html").as_uri())
     assert missing(page, server, name) == []
     sweeps = Explorer.all_in(page)
     problems = [p for e in sweeps for p in e.blank() + e.unnamed() + e.dead_controls()]
     assert problems + errors == []
+    offline.close()
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_exported_formulas_are_typeset_without_network(
+    browser: BrowserContext, name: str, pages: Path
+) -> None:
+    assert browser.browser
+    offline = browser.browser.new_context(offline=True, viewport=VIEWPORT)
+    page = open_page(offline)
+    page.goto((pages / name).with_suffix(".html").as_uri())
+    page.wait_for_function("window.MathJax?.Hub?.queue.pending === 0 && MathJax.isReady")
+    shown = page.locator(".jp-MarkdownOutput")
+    expect(shown.locator(".MathJax").first).to_be_visible()
+    expect(shown.locator(".merror, .MathJax_Error")).to_have_count(0)
+    assert [text for text in shown.all_inner_texts() if "$" in text or "\\" in text] == []
+    # Without its own font a formula is there, but out of shape.
+    fonts = page.evaluate("[...document.fonts].map((font) => `${font.family} ${font.status}`)")
+    assert "STIXMathJax_Normal-italic loaded" in fonts
     offline.close()
 
 
