@@ -12,7 +12,9 @@ from tests.browser.lab import Lab
 from tests.browser.messages import error_in
 from tests.browser.notebook import Notebook
 
-TOYS = ["ToyLive", "ToySweep", "Waiting", "NumbLive", "NumbSweep", "BlankLive", "BlankSweep"]
+TOYS = [
+    "ToyLive", "ToySweep", "Waiting", "NumbLive", "NumbSweep", "BlankLive", "BlankSweep", "Stuck",
+]  # fmt: skip
 CELLS = [
     "import toys\nfrom IPython.display import HTML\nfrom bnlab.apps.prediction import Prediction",
     *(f"toys.{name}()" for name in TOYS),
@@ -69,6 +71,11 @@ def test_a_healthy_explorer_passes(notebook: Notebook, name: str) -> None:
 def test_a_control_that_changes_nothing_is_caught(notebook: Notebook, name: str) -> None:
     explorer = toy(notebook, name)
     assert explorer.dead_controls() == [f"{explorer}: mode changes nothing"]
+
+
+def test_a_reset_that_leaves_the_picture_is_caught(notebook: Notebook) -> None:
+    explorer = toy(notebook, "Stuck")
+    assert f"{explorer}: reset after mean shows another picture" in explorer.dead_controls()
 
 
 @pytest.mark.parametrize("name", ["BlankLive", "BlankSweep"])

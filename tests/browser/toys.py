@@ -79,6 +79,15 @@ class NumbSweep(Numb, ToySweep):
     pass
 
 
+class Stuck(ToyLive):
+    """Its reset does nothing."""
+
+    title = "Shift a batch and leave it"
+
+    def reset(self) -> None:
+        pass
+
+
 class Blank:
     title = "Shift a batch in the dark"
 
