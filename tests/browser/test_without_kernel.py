@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -57,8 +58,15 @@ def name(request: pytest.FixtureRequest, toys: str) -> str:
     return toys if request.param == TOYS else str(request.param)
 
 
-def missing(page: Page, server: Lab, name: str) -> list[str]:
-    """Cells that saved an explorer, and whose place in the page shows no picture."""
+def missing(page: Page, server: Lab, name: str, patience: float = 10) -> list[str]:
+    """Cells that saved an explorer, and whose place shows no picture within so many seconds."""
+    deadline = time.monotonic() + patience
+    while (problems := missing_now(page, server, name)) and time.monotonic() < deadline:
+        page.wait_for_timeout(250)
+    return problems
+
+
+def missing_now(page: Page, server: Lab, name: str) -> list[str]:
     cells = page.locator(".jp-Notebook .jp-Cell, main > .jp-Cell")
     problems = []
     for at, cell in enumerate(nbformat.read(server.folder / name, as_version=4).cells):
