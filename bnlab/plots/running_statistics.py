@@ -92,7 +92,7 @@ def draw_warmup(axes: tuple[Axes, Axes], result: Warmup, *, steps: int) -> Warmu
             ax.add_line(line)
         artists.append(PathArtists(first, others, expected))
     axes[1].legend(loc="lower right", ncols=2, fontsize=11)
-    # Glyphs are the slowest thing to draw, so the words stand still and only the number moves.
+    # The words stand still and only the number moves: what travels at each move is smaller.
     words: dict[str, Any] = {"transform": axes[0].transAxes, "ha": "right", "size": 12}
     axes[0].text(0.82, 0.04, "share of the start still in it:", **words)
     left = axes[0].text(0.98, 0.04, "", **words)
