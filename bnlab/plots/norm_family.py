@@ -1,0 +1,216 @@
+"""A batch as a block and as its slices, once for each norm: which cells share a statistic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.text import Text
+from torch import Tensor
+
+from bnlab.plots.cells import SLICES, Block, Slices, polygons, rectangles, strokes
+
+LIT, DARK, PICKED, EVEN, ODD = "#0072B2", "#00344F", "#E69F00", "#F4F4F4", "#D6D6D6"
+
+# Everything is placed in points, from the top left corner.
+WIDTH, HEIGHT = 676.8, 446.4
+LEFT, PITCH = 62.0, 102.0  # the first panel, and from one to the next
+WORDS, LEGEND = 378.0, 436.0
+SAMPLES = 4  # at most
+
+
+class Member(Protocol):
+    """One norm: which of its statistics each cell goes into."""
+
+    @property
+    def title(self) -> tuple[str, str, str]: ...  # its name, its axes, what they amount to
+    @property
+    def shared(self) -> Tensor | None: ...  # bool (N, C, H·W): the picked cell's companions, itself
+    @property
+    def odd(self) -> Tensor | None: ...  # bool (N, C, H·W): differs between sets side by side
+    @property
+    def words(self) -> Sequence[str]: ...  # the count of cells, its product, the count of sets
+
+
+class Family(Protocol):
+    """A batch of a certain size, a picked cell, and what each norm makes of it."""
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]: ...  # N, C, H, W
+    @property
+    def picked(self) -> tuple[int, int, int, int]: ...  # n, c, h, w
+    @property
+    def members(self) -> Sequence[Member]: ...
+
+
+@dataclass
+class FamilyArtists:
+    """One path a kind of thing, for all panels together, and words."""
+
+    behind: PathPatch
+    top: PathPatch
+    side: PathPatch
+    front: PathPatch
+    between: PathPatch
+    edges: PathPatch
+    even: PathPatch
+    odd: PathPatch
+    lit: PathPatch
+    hatch: PathPatch
+    grid: PathPatch
+    picked: PathPatch
+    counts: list[Text]
+    products: list[Text]
+    sizes: tuple[Text, Text, Text]
+    samples: list[Text]
+    address: Text
+
+    def update(self, result: Family) -> None:
+        """Show another batch, or another picked cell."""
+        count, channels, height, width = result.sizes
+        cells = count, channels, height * width
+        block, panel = Block(*cells), Slices(*cells)
+        lefts = [LEFT + PITCH * at for at in range(len(result.members))]
+        everywhere, picked = np.ones(cells, dtype=bool), np.zeros(cells, dtype=bool)
+        n, c, h, w = result.picked
+        picked[n, c, h * width + w] = True
+
+        edges, behind = block.edges()
+        _cut(self.edges, strokes(_each(edges, lefts)))
+        _cut(self.behind, strokes(_each(behind, lefts)))
+        _cut(self.grid, strokes(_each(panel.grid(), lefts)))
+        _cut(self.even, polygons(_each(panel.cover(everywhere), lefts)))
+        marks = np.concatenate([panel.cover(picked), block.faces(picked)[0][:1]])
+        _cut(self.picked, polygons(_each(marks, lefts)))
+        self._light(result.members, lefts, block, panel)
+        self._write(result, block, panel)
+
+    def _light(
+        self, members: Sequence[Member], lefts: Sequence[float], block: Block, panel: Slices
+    ) -> None:
+        solids, between, odd, lit, hatch = [], [], [], [], []
+        for member, left in zip(members, lefts, strict=True):
+            if member.shared is None or member.odd is None:
+                continue
+            shared, aside = member.shared.numpy(), np.array([left, 0.0])
+            faces, lines = block.faces(shared)
+            solids.append(faces + aside)
+            between.append(lines + aside)
+            odd.append(panel.cover(member.odd.numpy()) + aside)
+            lit.append(panel.cover(shared) + aside)
+            hatch.append(panel.hatch(shared) + aside)
+        for patch, faces in zip(
+            (self.front, self.top, self.side), np.stack(solids, 1), strict=True
+        ):
+            _cut(patch, polygons(faces))
+        _cut(self.between, strokes(np.concatenate(between)))
+        _cut(self.odd, polygons(np.concatenate(odd)))
+        _cut(self.lit, polygons(np.concatenate(lit)))
+        _cut(self.hatch, strokes(np.concatenate(hatch)))
+
+    def _write(self, result: Family, block: Block, panel: Slices) -> None:
+        samples, channels, height, width = result.sizes
+        for count, product, member in zip(self.counts, self.products, result.members, strict=True):
+            count.set_text(member.words[0])
+            product.set_text("\n".join(member.words[1:]))
+        for sample, text in enumerate(self.samples):
+            middle = panel.top(min(sample, samples - 1)) + panel.size * channels / 2
+            text.set(y=middle, visible=sample < samples)
+        down, across, deep = self.sizes
+        left, back = block.at([(0, channels / 2, 0), (samples, 0, 0)])
+        down.set(text=f"C = {channels}\n↓", y=left[1])
+        across.set_text(f"H·W = {height}·{width} →")
+        deep.set(text=f"N = {samples} ↗", x=LEFT + back[0] - 6, y=back[1] + 2)
+        self.address.set_text("picked cell x[{}, {}, {}, {}]".format(*result.picked))
+
+
+def _each(points: np.ndarray, lefts: Sequence[float]) -> np.ndarray:
+    """The same shapes once in each panel."""
+    shifts = np.array([[left, 0.0] for left in lefts])
+    return np.concatenate([points + shift for shift in shifts])
+
+
+def _cut(patch: PathPatch, path: Path) -> None:
+    patch.set_path(path)
+    patch.stale = True  # which `set_path` leaves undone
+
+
+def draw_norm_family(ax: Axes, result: Family) -> FamilyArtists:
+    """Draw a panel for each norm: the batch as a block, below it the same cells slice by slice.
+
+    Args:
+        ax: fills the whole figure of 9.4 by 6.2 inches.
+        result: at most 4 samples; the norms stay the same from result to result.
+    """
+    ax.set(xlim=(0, WIDTH), ylim=(HEIGHT, 0))
+    ax.set_axis_off()
+
+    def patch(zorder: int, **style: Any) -> PathPatch:
+        path = polygons(rectangles(np.zeros((1, 4))))
+        drawn = PathPatch(path, zorder=zorder, **style)
+        ax.add_patch(drawn)
+        return drawn
+
+    solid = {"edgecolor": DARK, "linewidth": 0.8}
+    line = {"facecolor": "none", "edgecolor": "#8C8C8C", "linewidth": 0.7}
+    lefts = [LEFT + PITCH * at for at in range(len(result.members))]
+    for x, member in zip(lefts, result.members, strict=True):
+        name, over, note = member.title
+        ax.text(x, 26, name, size=12, weight="bold", va="center")
+        ax.text(x, 41, over, size=11.5, va="center")
+        ax.text(x, 54, note, size=10.5, va="center", style="italic")
+    small: dict[str, Any] = {"size": 11.5}
+    middle = small | {"ha": "right", "va": "center"}
+    artists = FamilyArtists(
+        behind=patch(1, **line | {"linestyle": (0, (2, 2))}),
+        top=patch(2, facecolor="#66AAD1", **solid),
+        side=patch(2, facecolor="#00507D", **solid),
+        front=patch(2, facecolor=LIT, **solid),
+        between=patch(3, facecolor="none", edgecolor="white", linewidth=0.5),
+        edges=patch(4, **line | {"edgecolor": "black"}),
+        even=patch(1, facecolor=EVEN, linewidth=0),
+        odd=patch(2, facecolor=ODD, linewidth=0),
+        lit=patch(3, facecolor=LIT, linewidth=0),
+        hatch=patch(4, facecolor="none", edgecolor="white", linewidth=1.2),
+        grid=patch(4, **line),
+        picked=patch(5, facecolor=PICKED, edgecolor="black", linewidth=1.8),
+        counts=[ax.text(x, WORDS, "", size=12.5, weight="bold", color=LIT) for x in lefts],
+        products=[ax.text(x, WORDS + 6, "", va="top", linespacing=1.4, **small) for x in lefts],
+        sizes=(
+            ax.text(LEFT - 6, 0, "", linespacing=0.9, **middle),
+            ax.text(LEFT, SLICES - 15, "", va="center", **small),
+            ax.text(0, 0, "", **middle),
+        ),
+        samples=[ax.text(LEFT - 8, 0, f"n = {n}", **middle) for n in range(SAMPLES)],
+        address=ax.text(LEFT + 16, LEGEND, "", va="center", **small),
+    )
+    _draw_header(ax, 0, 4, "pictures: (N, C, H, W)")
+    _draw_header(ax, 4, len(lefts), "tokens: C last")
+    slices = "The same cells slice by slice, none of them hidden:"
+    ax.text(LEFT + PITCH, SLICES - 15, slices, va="center", **small)
+    _draw_legend(ax)
+    artists.update(result)
+    return artists
+
+
+def _draw_header(ax: Axes, first: int, last: int, words: str) -> None:
+    left, right = LEFT + PITCH * first, LEFT + PITCH * last - 8
+    ax.plot([left, right], [16, 16], color="#8C8C8C", linewidth=1.2)
+    ax.text(left, 8, words, size=11.5, va="center")
+
+
+def _draw_legend(ax: Axes) -> None:
+    edge: dict[str, Any] = {"edgecolor": "black", "linewidth": 0.8}
+    for x, colour in ((0, PICKED), (172, LIT), (308, EVEN), (320, ODD)):
+        box = rectangles(np.array([[LEFT + x, LEGEND - 5, 10, 10]]))
+        ax.add_patch(PathPatch(polygons(box), facecolor=colour, **edge))
+    rising = np.array([[[174.2, 2.8], [179.8, -2.8]]]) + np.array([LEFT, LEGEND])
+    ax.add_patch(PathPatch(strokes(rising), edgecolor="white", linewidth=1.2))
+    others = "other sets, each with its own statistics"
+    for x, words in ((188, "share its statistics"), (336, others)):
+        ax.text(LEFT + x, LEGEND, words, size=11.5, va="center")
