@@ -2,7 +2,18 @@
 
 from bnlab import functional
 from bnlab.comparison import compare
-from bnlab.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from bnlab.conversion import convert
+from bnlab.layers import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    RMSNorm,
+)
 from bnlab.recording import record
 
 __version__ = "0.1.0"
@@ -11,8 +22,15 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "GroupNorm",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "LayerNorm",
+    "RMSNorm",
     "__version__",
     "compare",
+    "convert",
     "functional",
     "record",
 ]

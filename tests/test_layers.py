@@ -106,7 +106,7 @@ def theirs(pair):
 
 class TestChecklist:
     def batch(self, layer, n=4, c=3):
-        return torch.randn(n, c, *[2] * (layer._dimensions[-1] - 2)) * 3 + 1
+        return torch.randn(n, c, *[2] * (len(layer._shapes[-1]) - 2)) * 3 + 1
 
     def test_constructor_has_the_same_arguments_and_defaults(self, ours, theirs):
         def arguments(cls):
@@ -184,7 +184,7 @@ class TestChecklist:
         for cls in (ours, theirs):
             layer = cls(3)
             layer.track_running_stats = False
-            layer(torch.randn(4, 3, *[2] * (ours._dimensions[-1] - 2)))
+            layer(torch.randn(4, 3, *[2] * (len(ours._shapes[-1]) - 2)))
             assert torch.equal(layer.running_mean, torch.zeros(3))
             assert layer.num_batches_tracked == 0
 
@@ -211,7 +211,7 @@ class TestChecklist:
     @pytest.mark.parametrize("dimensions", range(7))
     def test_wrong_dimension_raises_what_torch_raises(self, ours, theirs, dimensions):
         batch = torch.randn([4, 3, 2, 2, 2, 2][:dimensions])
-        if dimensions in ours._dimensions:
+        if dimensions in map(len, ours._shapes):
             assert ours(3)(batch).shape == batch.shape
             return
         with pytest.raises(ValueError, match=r"expected .*D input \(got ") as expected:
@@ -221,7 +221,7 @@ class TestChecklist:
         assert str(error.value).startswith(str(expected.value))
 
     def test_one_value_per_channel_raises_what_torch_raises(self, ours, theirs):
-        for dimensions in ours._dimensions:
+        for dimensions in map(len, ours._shapes):
             batch = torch.randn(1, 3, *[1] * (dimensions - 2))
             with pytest.raises(ValueError, match="Expected more than 1 value") as expected:
                 theirs(3)(batch)
@@ -233,7 +233,7 @@ class TestChecklist:
     @pytest.mark.parametrize("training", [True, False])
     def test_wrong_channel_count_raises_what_torch_raises(self, ours, theirs, training):
         for cls in (theirs, ours):
-            batch = torch.randn(4, 5, *[2] * (ours._dimensions[-1] - 2))
+            batch = torch.randn(4, 5, *[2] * (len(ours._shapes[-1]) - 2))
             with pytest.raises(RuntimeError, match="running_mean should contain 5 elements"):
                 cls(3).train(training)(batch)
 
@@ -335,7 +335,7 @@ class TestChecklist:
             )
 
     def test_layout_is_torchs_for_views_too(self, ours, theirs):
-        for dimensions in ours._dimensions:
+        for dimensions in map(len, ours._shapes):
             batch = torch.randn([3, 4, 5, 6, 7][:dimensions]).transpose(0, 1)
             batch = batch if dimensions == 2 else batch.transpose(-1, 1)
             channels = batch.shape[1]
