@@ -170,6 +170,13 @@ def widened(input: Tensor) -> Tensor:
 
 def in_torch_layout(output: Tensor) -> Tensor:
     """Channels-last if it is so already, else contiguous, as torch's: callers may `view` it."""
-    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
-    layout = layouts.get(output.dim(), torch.contiguous_format)
-    return output if output.is_contiguous(memory_format=layout) else output.contiguous()
+    return output if is_channels_last(output) else output.contiguous()
+
+
+def is_channels_last(input: Tensor) -> bool:
+    """Whether the channels of images or volumes are neighbours in memory, and only so."""
+    layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(input.dim())
+    if layout is None or input.is_contiguous():
+        return False
+    # Of a view with gaps, like every second sample, what counts is the order of its strides.
+    return torch.empty_like(input, device="meta").is_contiguous(memory_format=layout)

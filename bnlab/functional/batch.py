@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bnlab.functional.arithmetic import in_torch_layout, normalize, update_running
+from bnlab.functional.arithmetic import is_channels_last, update_running
 from bnlab.functional.checks import (
     check_channels,
     check_floating,
     check_per_channel,
     check_running,
 )
-from bnlab.functional.standardize import standardize
+from bnlab.functional.layouts import Columns, Layout, Planes
+from bnlab.functional.standardize import apply_statistics, standardize
 
 
 def batch_norm(
@@ -85,14 +86,12 @@ def batch_norm(
     if not training:
         return _with_running(input, running_mean, running_var, weight, bias, eps)
 
-    gamma, beta = _per_channel(input, weight), _per_channel(input, bias)
-    dim = (0, *range(2, input.dim()))
-    output, mean, var = standardize(input, dim, gamma, beta, eps)
+    output, mean, var = standardize(input, _layout(input), weight, bias, eps)
     # An empty batch has no statistics to move towards.
     if running_mean is not None and running_var is not None and input.numel() > 0:
         n = input.numel() / input.shape[1]
-        update_running(running_mean, mean.flatten(), momentum)
-        update_running(running_var, var.flatten() * (n / (n - 1)), momentum)
+        update_running(running_mean, mean, momentum)
+        update_running(running_var, var * (n / (n - 1)), momentum)
     return output
 
 
@@ -157,15 +156,14 @@ def instance_norm(
         input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
     if not use_input_stats:
-        return _with_running(input, running_mean, running_var, weight, bias, eps).contiguous()
+        return _with_running(input.contiguous(), running_mean, running_var, weight, bias, eps)
 
-    gamma, beta = _per_channel(input, weight), _per_channel(input, bias)
-    dim = tuple(range(2, input.dim()))
-    output, mean, var = standardize(input.contiguous(), dim, gamma, beta, eps)
+    layout = Planes(input, groups=input.shape[1])
+    output, mean, var = standardize(input, layout, weight, bias, eps)
     if running_mean is not None and running_var is not None and input.numel() > 0:
-        unbiased = var * (positions / (positions - 1))
-        update_running(running_mean, mean.mean(0).flatten(), momentum)
-        update_running(running_var, unbiased.mean(0).flatten(), momentum)
+        mean, var = (statistic.view(input.shape[:2]).mean(0) for statistic in (mean, var))
+        update_running(running_mean, mean, momentum)
+        update_running(running_var, var * (positions / (positions - 1)), momentum)
     return output
 
 
@@ -177,13 +175,11 @@ def _with_running(
     bias: Tensor | None,
     eps: float,
 ) -> Tensor:
-    mean, var, gamma, beta = (
-        _per_channel(input, tensor) for tensor in (running_mean, running_var, weight, bias)
-    )
-    assert mean is not None
-    assert var is not None
-    return in_torch_layout(normalize(input, mean, var, gamma, beta, eps))
+    assert running_mean is not None
+    assert running_var is not None
+    return apply_statistics(input, _layout(input), running_mean, running_var, weight, bias, eps)
 
 
-def _per_channel(input: Tensor, tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.view(1, -1, *[1] * (input.dim() - 2))
+def _layout(input: Tensor) -> Layout:
+    """Channels in columns where they are the last dimension in memory, else in planes."""
+    return Columns(input) if input.dim() == 2 or is_channels_last(input) else Planes(input)

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bnlab.functional.arithmetic import widened
+from bnlab.functional.arithmetic import is_channels_last, widened
 from bnlab.functional.checks import (
     check_floating,
     check_groups,
     check_normalized_shape,
     check_per_channel,
 )
-from bnlab.functional.standardize import root_mean_square, standardize
+from bnlab.functional.layouts import Lines, Planes
+from bnlab.functional.standardize import standardize
 
 
 def layer_norm(
@@ -56,8 +57,8 @@ def layer_norm(
     """
     check_floating("layer_norm", input)
     check_normalized_shape("layer_norm", input, normalized_shape, weight=weight, bias=bias)
-    dim = tuple(range(-len(normalized_shape), 0))
-    return standardize(input.contiguous(), dim, weight, bias, eps)[0]
+    layout = Lines(input, normalized_shape)
+    return standardize(input, layout, weight, bias, eps).output
 
 
 def group_norm(
@@ -102,15 +103,9 @@ def group_norm(
     check_floating("group_norm", input)
     check_groups(input, num_groups)
     check_per_channel(input, weight=weight, bias=bias)
-    samples, channels = input.shape[:2]
-    grouped = input.reshape(samples, num_groups, channels // num_groups, -1)
-    gamma, beta = (
-        None if tensor is None else tensor.view(1, num_groups, -1, 1) for tensor in (weight, bias)
-    )
-    output = standardize(grouped, (2, 3), gamma, beta, eps)[0].view(input.shape)
-    kept = torch.channels_last if input.dim() == 4 else torch.contiguous_format
-    if input.dim() == 4 and input.is_contiguous(memory_format=kept):
-        return output.contiguous(memory_format=kept)
+    output = standardize(input, Planes(input, num_groups), weight, bias, eps).output
+    if input.dim() == 4 and is_channels_last(input):
+        return output.contiguous(memory_format=torch.channels_last)
     return output
 
 
@@ -152,5 +147,8 @@ def rms_norm(
     check_normalized_shape("rms_norm", input, normalized_shape, weight=weight)
     if eps is None:
         eps = torch.finfo(widened(input.new_empty(0)).dtype).eps
-    dim = tuple(range(-len(normalized_shape), 0))
-    return root_mean_square(input, dim, weight, eps)
+    layout = Lines(input, normalized_shape, centred=False)
+    output = standardize(input, layout, weight, None, eps).output
+    if is_channels_last(input):
+        return output.contiguous(memory_format=torch.channels_last)
+    return output
