@@ -12,6 +12,7 @@ USES = {
     "training",
     "repeatable",
     "recording",
+    "detachment",
     "propagation",
     "comparison",
     "checkpoint",
@@ -23,6 +24,7 @@ BASE = {"functional", "layers"}
 MAY_IMPORT = {
     "functional": set(),
     "data": set(),
+    "backward": set(),
     "layers": {"functional"},
     **dict.fromkeys(MIDDLE, BASE),
     **{name: BASE | MIDDLE | USES | {"data"} for name in USES},
