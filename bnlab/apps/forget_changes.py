@@ -37,6 +37,7 @@ class Normed:
     """Pictures after a norm, and how far they are from those of the unchanged batch."""
 
     title: tuple[str, str]
+    unchanged: Tensor
     pictures: Tensor
     changed: Tensor
 
@@ -111,4 +112,4 @@ class ForgetChanges(Live[Forgetting]):
 
 def _held(title: tuple[str, str], pictures: Tensor, unchanged: Tensor) -> Normed:
     apart, whole = (each.flatten(1).norm(dim=1) for each in (pictures - unchanged, unchanged))
-    return Normed(title, pictures, apart / whole)
+    return Normed(title, unchanged, pictures, apart / whole)

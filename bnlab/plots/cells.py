@@ -18,12 +18,18 @@ def polygons(corners: np.ndarray) -> Path:
     """One path of many closed shapes, shape `(shapes, corners, 2)`."""
     closed = np.concatenate([corners, corners[:, :1]], axis=1)
     codes = [Path.MOVETO] + [Path.LINETO] * (closed.shape[1] - 2) + [Path.CLOSEPOLY]
-    return Path(closed.reshape(-1, 2), np.tile(codes, len(closed)))
+    return Path(_short(closed), np.tile(codes, len(closed)))
 
 
 def strokes(ends: np.ndarray) -> Path:
     """One path of many straight lines, shape `(lines, 2, 2)`."""
-    return Path(ends.reshape(-1, 2), np.tile([Path.MOVETO, Path.LINETO], len(ends)))
+    return Path(_short(ends), np.tile([Path.MOVETO, Path.LINETO], len(ends)))
+
+
+def _short(points: np.ndarray) -> np.ndarray:
+    """Points to a tenth: nobody sees more, and each digit travels at every move."""
+    rounded: np.ndarray = points.reshape(-1, 2).round(1)
+    return rounded
 
 
 def rectangles(boxes: np.ndarray) -> np.ndarray:

@@ -32,6 +32,8 @@ class Normed(Protocol):
     @property
     def title(self) -> tuple[str, str]: ...  # name and axes
     @property
+    def unchanged(self) -> Tensor: ...  # (N, 3, H, W), from the batch as it was
+    @property
     def pictures(self) -> Tensor: ...  # (N, 3, H, W)
     @property
     def changed(self) -> Tensor: ...  # (N), relative
@@ -50,25 +52,28 @@ class Forgetting(Protocol):
 
 @dataclass
 class ForgettingArtists:
-    """A column of pictures for the input and for each norm, and how far each has moved."""
+    """A column of pictures for the input and for each norm, and how far each has moved.
 
+    The unchanged pictures stand still below; one that differs from them covers them.
+    """
+
+    unchanged: list[list[AxesImage]]
     pictures: list[list[AxesImage]]
     words: list[list[Text]]
 
     def update(self, result: Forgetting) -> None:
         """Show another change."""
         columns = (result.changed, *result.normed)
-        for shown, texts, column in zip(self.pictures, self.words, columns, strict=True):
-            # The input has values from 0 to 1, a normalised picture is centred at 0.
-            values = column.pictures
-            seen = values if column is result.changed else values / (2 * REACH) + 0.5
-            for image, text, picture, moved in zip(
-                shown, texts, seen, column.changed.tolist(), strict=True
-            ):
-                image.set_data(pixels(picture))
-                still = moved < 0.005
-                words = f"= same ({moved:.1%})" if still else f"≠ moved {moved:.0%}"
-                text.set(text=words, color=SAME if still else MOVED)
+        for at, column in enumerate(columns):
+            seen, moves = _visible(column.pictures, normalised=at > 0), column.changed.tolist()
+            places = zip(self.unchanged[at], self.pictures[at], self.words[at], strict=True)
+            for (still, image, text), picture, moved in zip(places, seen, moves, strict=True):
+                values = pixels(picture)
+                image.set_data(values)
+                image.set_visible(not np.array_equal(values, np.asarray(still.get_array())))
+                forgot = moved < 0.005
+                words = f"= same ({moved:.1%})" if forgot else f"≠ moved {moved:.0%}"
+                text.set(text=words, color=SAME if forgot else MOVED)
 
 
 def draw_forgetting(axes: np.ndarray, result: Forgetting) -> ForgettingArtists:
@@ -79,20 +84,27 @@ def draw_forgetting(axes: np.ndarray, result: Forgetting) -> ForgettingArtists:
         result: the norms stay the same from result to result.
     """
     columns = (result.changed, *result.normed)
-    pictures: list[list[AxesImage]] = []
-    words: list[list[Text]] = []
+    artists = ForgettingArtists([], [], [])
     for at, column in enumerate(columns):
         name, over = column.title
         axes[0, at].text(0, 1.3, name, transform=axes[0, at].transAxes, size=12.5, weight="bold")
         axes[0, at].text(0, 1.08, over, transform=axes[0, at].transAxes, size=11.5)
         below = {"ha": "left", "va": "top", "size": 12, "weight": "bold"}
-        pictures.append([_show(ax, pixels(column.pictures[0])) for ax in axes[:, at]])
-        words.append([ax.text(0, -0.06, "", transform=ax.transAxes, **below) for ax in axes[:, at]])
+        still = [pixels(picture) for picture in _visible(column.unchanged, normalised=at > 0)]
+        for layer in (artists.unchanged, artists.pictures):
+            layer.append([_show(ax, each) for ax, each in zip(axes[:, at], still, strict=True)])
+        artists.words.append(
+            [ax.text(0, -0.06, "", transform=ax.transAxes, **below) for ax in axes[:, at]]
+        )
     for ax, name in zip(axes[:, 0], result.names, strict=True):
         ax.set_ylabel(name, size=13)
-    artists = ForgettingArtists(pictures, words)
     artists.update(result)
     return artists
+
+
+def _visible(values: Tensor, *, normalised: bool) -> Tensor:
+    """Pixel values from 0 to 1; normalised ones are centred at 0."""
+    return values / (2 * REACH) + 0.5 if normalised else values
 
 
 def _show(ax: Axes, values: np.ndarray) -> AxesImage:

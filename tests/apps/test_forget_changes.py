@@ -69,6 +69,16 @@ def test_the_pictures_are_what_the_layers_of_torch_give(explorer, photographs):
             assert (gap > 0).mean() < 0.01
 
 
+def test_a_picture_that_has_not_moved_shows_the_still_one(explorer):
+    explorer.show(where="the temple", contrast=0.5, brightness=0.0)
+    covered = [[image.get_visible() for image in column] for column in explorer.artists.pictures]
+    assert covered[:4] == [[True, False], [True, True], [False, False], [False, False]]
+    for still, column in zip(explorer.artists.unchanged, explorer.artists.pictures, strict=True):
+        for below, image in zip(still, column, strict=True):
+            assert image.get_visible() != np.array_equal(below.get_array(), image.get_array())
+            assert image.get_extent() == below.get_extent()
+
+
 def test_how_far_it_moved_is_relative(explorer, photographs):
     result = explorer.show(where="both", contrast=2.0, brightness=0.0)
     np.testing.assert_allclose(result.changed.changed, [1.0, 1.0])
