@@ -5,21 +5,23 @@ import inspect
 import io
 import itertools
 import pickle
+import warnings
 
 import pytest
 import torch
 from torch import nn
+from torch.utils import checkpoint
 
 import bnlab
 
 # The arguments that each layer needs, an input, and what else it may be told.
 LAYERS = {
-    "BatchNorm1d": ((3,), (4, 3, 2), {"affine", "bias", "track_running_stats"}),
-    "BatchNorm2d": ((3,), (4, 3, 2, 2), {"affine", "bias", "track_running_stats"}),
-    "BatchNorm3d": ((3,), (4, 3, 2, 2, 2), {"affine", "bias", "track_running_stats"}),
-    "InstanceNorm1d": ((3,), (4, 3, 2), {"affine", "bias", "track_running_stats"}),
-    "InstanceNorm2d": ((3,), (4, 3, 2, 2), {"affine", "bias", "track_running_stats"}),
-    "InstanceNorm3d": ((3,), (4, 3, 2, 2, 2), {"affine", "bias", "track_running_stats"}),
+    "BatchNorm1d": ((3,), (4, 3, 6), {"affine", "bias", "track_running_stats"}),
+    "BatchNorm2d": ((3,), (4, 3, 2, 3), {"affine", "bias", "track_running_stats"}),
+    "BatchNorm3d": ((3,), (4, 3, 2, 2, 3), {"affine", "bias", "track_running_stats"}),
+    "InstanceNorm1d": ((3,), (4, 3, 6), {"affine", "bias", "track_running_stats"}),
+    "InstanceNorm2d": ((3,), (4, 3, 2, 3), {"affine", "bias", "track_running_stats"}),
+    "InstanceNorm3d": ((3,), (4, 3, 2, 2, 3), {"affine", "bias", "track_running_stats"}),
     "LayerNorm": (([3, 2],), (4, 3, 2), {"elementwise_affine", "bias"}),
     "GroupNorm": ((2, 4), (4, 4, 3), {"affine", "bias"}),
     "RMSNorm": (([3, 2],), (4, 3, 2), {"elementwise_affine"}),
@@ -220,6 +222,105 @@ def test_leaves_its_input_as_it_is(family):
         batch = family.batch()
         family.layer().train(training)(batch)
         assert torch.equal(batch, family.batch())
+
+
+def test_its_output_can_be_changed_in_place_and_its_graph_run_twice(family):
+    batch = family.batch()
+    for training in (True, False):
+        answers = []
+        for layer in (family.layer(), family.torchs()):
+            leaf = batch.clone().requires_grad_()
+            output = layer.train(training)(leaf).relu_().mul_(2)
+            output.sum().backward(retain_graph=True)
+            output.sum().backward()
+            answers.append((output, leaf.grad, layer.weight.grad))
+        torch.testing.assert_close(*answers)
+
+
+def test_changing_its_input_before_the_backward_pass_is_noticed(family):
+    inner = family.batch().requires_grad_() * 1
+    output = family.layer()(inner)
+    inner.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        output.sum().backward()
+
+
+def test_works_under_autocast_as_torchs(family):
+    for dtype in (torch.float32, torch.bfloat16):
+        answers = []
+        for layer in (family.layer(), family.torchs()):
+            leaf = family.batch().to(dtype).requires_grad_()
+            with warnings.catch_warnings(), torch.autocast("cpu", dtype=torch.bfloat16):
+                warnings.filterwarnings("ignore", "Mismatch dtype")
+                output = layer(leaf)
+                (output**2 * torch.arange(output.numel()).view_as(output)).sum().backward()
+            answers.append((output, leaf.grad, layer.weight.grad))
+        for ours, theirs in zip(*answers, strict=True):
+            assert ours.dtype == theirs.dtype
+            scale = theirs.abs().max().item()
+            tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance * scale)
+
+
+def test_works_under_checkpointing(family):
+    layer, twin = family.layer(), family.layer()
+    batch = family.batch().requires_grad_()
+    output = checkpoint.checkpoint(layer, batch, use_reentrant=False)
+    (gradient,) = torch.autograd.grad(output, batch, batch.detach())
+    (expected,) = torch.autograd.grad(twin(batch), batch, batch.detach())
+    torch.testing.assert_close(gradient, expected)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, once
+def test_forward_mode_derivatives_are_torchs(family):
+    # In train mode running statistics would be changed in place, which torch.func refuses.
+    for training in (True, False):
+        options = dict.fromkeys({"track_running_stats"} & family.switches, not training)
+        batch = family.batch().double()
+        found, expected = (
+            torch.func.jvp(layer.double().train(training), (batch,), (batch.sin(),))
+            for layer in (family.layer(**options), family.torchs(**options))
+        )
+        torch.testing.assert_close(found, expected)
+
+
+def test_vmap_over_inputs_and_parameters_is_a_loop(family):
+    layer = family.layer().eval().double()
+    batches = torch.stack([family.batch(), family.batch() * 2]).double()
+    torch.testing.assert_close(torch.vmap(layer)(batches), torch.stack([layer(b) for b in batches]))
+    weights = torch.stack([layer.weight.detach(), layer.weight.detach() * 3])
+
+    def loss(weight, batch):
+        return torch.func.functional_call(layer, {"weight": weight}, batch).pow(3).sum()
+
+    gradients = torch.vmap(torch.func.grad(loss))(weights, batches)
+    for weight, batch, gradient in zip(weights, batches, gradients, strict=True):
+        torch.testing.assert_close(gradient, torch.func.grad(loss)(weight, batch))
+
+
+def test_a_nan_stays_where_it_shares_a_statistic(family):
+    batch = family.batch()
+    batch.view(-1)[0] = float("nan")
+    for training in (True, False):
+        answers = []
+        for layer in (family.layer(), family.torchs()):
+            leaf = batch.clone().requires_grad_()
+            output = layer.train(training)(leaf)
+            output.sum().backward()
+            answers.append((output, leaf.grad, layer.weight.grad))
+        for ours, theirs in zip(*answers, strict=True):
+            assert torch.equal(ours.isnan(), theirs.isnan())
+
+
+def test_a_constant_input_gives_the_bias(family):
+    for value in (0.0, 7.0, 1e6):
+        leaf = torch.full(family.shape, value).requires_grad_()
+        ours = family.layer()
+        output = ours(leaf)
+        output.sum().backward()
+        expected = torch.ones if family.ours is bnlab.RMSNorm and value else torch.zeros
+        torch.testing.assert_close(output, expected(family.shape), rtol=1e-5, atol=0)
+        assert leaf.grad.isfinite().all()
 
 
 # What torch refuses: the layer, how it is built, its input, the error, and the fix that we name.

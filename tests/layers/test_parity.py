@@ -16,7 +16,6 @@ HALVES = pytest.mark.parametrize(
     "dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"]
 )
 DTYPES = pytest.mark.parametrize("dtype", TOLERANCES, ids=lambda dtype: str(dtype)[len("torch.") :])
-MODES = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,11 @@ class Case:
             {**chosen, "track_running_stats": track}
             for chosen, track in itertools.product(learned, (True, False))
         ]
+
+    @property
+    def modes(self) -> tuple[bool, ...]:
+        """Train and eval mode; for the layers that know no difference, one."""
+        return (True, False) if self.name.startswith(("Batch", "Instance")) else (True,)
 
     def pair(self, dtype=torch.float32, **options):
         """Ours and torch's with one random state."""
@@ -108,17 +112,32 @@ CASES = [
     Case("RMSNorm", (6,), (4, 3, 5, 6), torch.channels_last),
     Case("RMSNorm", (3,), (2, 4, 3, 2, 3), torch.channels_last_3d),
 ]
-ALL_CASES = pytest.mark.parametrize("case", CASES, ids=str)
-CASES_AND_OPTIONS = pytest.mark.parametrize(
-    ("case", "options"),
-    [(case, options) for case in CASES for options in case.options],
-    ids=lambda value: (
-        str(value)
-        if isinstance(value, Case)
-        else ",".join(f"{name}={chosen}" for name, chosen in value.items())
-    ),
+
+
+def listed(value):
+    if isinstance(value, bool):
+        return "train" if value else "eval"
+    if isinstance(value, dict):
+        return ",".join(f"{name}={chosen}" for name, chosen in value.items())
+    return str(value)
+
+
+ALL_CASES = pytest.mark.parametrize(
+    ("case", "training"),
+    [(case, training) for case in CASES for training in case.modes],
+    ids=listed,
 )
-WITH_MOMENTUM = [case for case in CASES if case.name.startswith(("Batch", "Instance"))]
+CASES_AND_OPTIONS = pytest.mark.parametrize(
+    ("case", "training", "options"),
+    [
+        (case, training, options)
+        for case in CASES
+        for training in case.modes
+        for options in case.options
+    ],
+    ids=listed,
+)
+WITH_MOMENTUM = [case for case in CASES if len(case.modes) == 2]
 
 
 def assert_close(ours, theirs, tolerance):
@@ -153,16 +172,15 @@ def assert_same_steps(case, ours, theirs, dtype, tolerance, steps=3):
 
 
 @DTYPES
-@MODES
 @CASES_AND_OPTIONS
 def test_parity(case, options, training, dtype):
     ours, theirs = (layer.train(training) for layer in case.pair(dtype, **options))
     assert_same_steps(case, ours, theirs, dtype, TOLERANCES[dtype])
 
 
-@MODES
 @pytest.mark.parametrize("momentum", [0, 0.5, 1.0, None], ids=lambda m: f"momentum={m}")
-@pytest.mark.parametrize("case", WITH_MOMENTUM, ids=str)
+@pytest.mark.parametrize("training", [True, False], ids=listed)
+@pytest.mark.parametrize("case", WITH_MOMENTUM, ids=listed)
 def test_running_statistics_follow_torchs(case, momentum, training):
     options = {"momentum": momentum, "track_running_stats": True}
     ours, theirs = (layer.train(training) for layer in case.pair(**options))
@@ -170,7 +188,6 @@ def test_running_statistics_follow_torchs(case, momentum, training):
 
 
 @HALVES
-@MODES
 @CASES_AND_OPTIONS
 def test_half_precision_is_the_exact_answer_rounded_once(case, options, training, dtype):
     ours, theirs = (layer.train(training) for layer in case.pair(dtype, **options))
@@ -194,7 +211,6 @@ def test_half_precision_is_the_exact_answer_rounded_once(case, options, training
 # torch says that its fused kernel does not serve RMSNorm here.
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 @HALVES
-@MODES
 @ALL_CASES
 def test_half_precision_input_with_float32_state(case, dtype, training):
     ours, theirs = (layer.train(training) for layer in case.pair(**case.options[0]))
@@ -218,7 +234,6 @@ def second_derivatives(layer, batch, upstream):
     return torch.autograd.grad(penalty, roots, allow_unused=True, materialize_grads=True)
 
 
-@MODES
 @CASES_AND_OPTIONS
 def test_second_derivatives(case, options, training):
     dtype = torch.float64
@@ -230,7 +245,6 @@ def test_second_derivatives(case, options, training):
         assert_close(ours, theirs, 1e-11)
 
 
-@MODES
 @ALL_CASES
 def test_gradients_of_input_and_parameters_pass_gradcheck_twice(case, training):
     layer, _ = case.pair(torch.float64, **case.options[0])
@@ -245,14 +259,82 @@ def test_gradients_of_input_and_parameters_pass_gradcheck_twice(case, training):
     assert torch.autograd.gradgradcheck(call, inputs, fast_mode=True)
 
 
-@MODES
+def subsets(tensors):
+    """Every choice of the tensors that take a gradient, but none at all."""
+    for chosen in itertools.product((True, False), repeat=len(tensors)):
+        if any(chosen):
+            yield [t.requires_grad_(wanted) for t, wanted in zip(tensors, chosen, strict=True)]
+
+
 @ALL_CASES
-def test_a_strided_view_gets_torchs_values_and_layout(case, training):
+def test_any_part_alone_can_take_a_gradient(case, training):
+    ours, theirs = (layer.train(training) for layer in case.pair(torch.float64, **case.options[0]))
+    batch = case.batch(torch.float64)
+    answers = []
+    # Contiguous for torch, whose GroupNorm (2.13) kills the process when the input is
+    # channels-last and takes no gradient.
+    for layer, own in ((ours, batch.clone()), (theirs, batch.contiguous())):
+        found = []
+        for tensors in subsets([own, *layer.parameters()]):
+            wanted = [tensor for tensor in tensors if tensor.requires_grad]
+            loss = (layer(own) ** 3).sum()
+            gradients = torch.autograd.grad(loss, wanted, create_graph=True)
+            found += gradients
+            penalty = sum(gradient.square().sum() for gradient in gradients)
+            found += torch.autograd.grad(penalty, wanted, allow_unused=True, materialize_grads=True)
+        answers.append(found)
+    for ours, theirs in zip(*answers, strict=True):
+        assert_close(ours, theirs, 1e-11)
+
+
+# The calls of large inputs, with blocks small enough to cut these: see bnlab.functional.layouts.
+@ALL_CASES
+def test_inputs_that_go_through_in_blocks(case, training, monkeypatch):
+    monkeypatch.setattr("bnlab.functional.layouts.BLOCK", 24)
+    for options in case.options:
+        ours, theirs = (layer.train(training) for layer in case.pair(torch.float64, **options))
+        assert_same_steps(case, ours, theirs, torch.float64, 1e-12)
+
+
+@pytest.mark.parametrize("mean", [30.0, 1e4, -1e6])
+@ALL_CASES
+def test_a_mean_far_from_0(case, mean, training):
+    """Of all values, and of one channel alone, so that some statistics are far and some near."""
     ours, theirs = (layer.train(training) for layer in case.pair(**case.options[0]))
-    values = case.batch()
+    theirs.double()
+    shift = torch.zeros(case.shape)
+    shift.select(min(1, len(case.shape) - 1), 0).fill_(mean)
+    for far in (shift, torch.full(case.shape, mean)):
+        batch = case.batch() + far
+        mine = batch.clone().requires_grad_()
+        # Contiguous: torch's GroupNorm of channels-last input loses all digits at such means.
+        yours = batch.double().contiguous().requires_grad_()
+        output, expected = ours(mine), theirs(yours)
+        output.backward(case.upstream())
+        expected.backward(case.upstream().double())
+        assert_close(output.double(), expected, 2e-6)
+        assert_close(mine.grad.double(), yours.grad, 1e-5)
+        for parameter, reference in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert_close(parameter.grad.double(), reference.grad, 1e-5)
+        ours.zero_grad()
+        theirs.zero_grad()
+
+
+@ALL_CASES
+def test_a_strided_view_gets_torchs_values_gradients_and_layout(case, training):
+    ours, theirs = (layer.train(training) for layer in case.pair(torch.float64, **case.options[0]))
+    values = case.batch(torch.float64)
     apart = torch.stack([values, values], dim=-1)[..., 0]
     turned = values.transpose(0, -1).contiguous().transpose(0, -1)
-    for view in (apart, turned):
-        output, expected = ours(view), theirs(view)
-        assert_close(output, expected, 2e-6)
-        assert output.stride() == expected.stride()
+    repeated = values[:1].expand(case.shape)
+    for view in (apart, turned, repeated):
+        answers = []
+        for layer in (ours, theirs):
+            leaf = view.detach().requires_grad_()
+            output = layer(leaf)
+            (gradient,) = torch.autograd.grad(output, leaf, view.cos())
+            answers.append((output, gradient))
+        for mine, yours in zip(*answers, strict=True):
+            assert_close(mine, yours, 1e-10)
+        if view is not repeated:
+            assert answers[0][0].stride() == answers[1][0].stride()

@@ -10,8 +10,8 @@ import bnlab
 @pytest.fixture(scope="module")
 def cases():
     """From a layer's name to torch's function that makes its cases."""
-    # torch's test code needs this package, and much time to import.
-    pytest.importorskip("expecttest")
+    # Imported late: it takes seconds.
+    pytest.importorskip("expecttest", reason="torch's own test code needs: pip install expecttest")
     from torch.testing._internal.common_modules import module_db
 
     return {info.name: info.module_inputs_func for info in module_db}
