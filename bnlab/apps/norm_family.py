@@ -63,7 +63,7 @@ class Member:
     """A norm on a batch; without tensors where the groups do not divide the channels."""
 
     norm: Norm
-    words: tuple[str, ...]
+    counts: tuple[str, str]  # of the cells in the picked one's set, and of the sets
     owner: Tensor | None = None  # (N, C, H·W): the number of each cell's statistic
     shared: Tensor | None = None  # (N, C, H·W): whether that is the picked cell's
     odd: Tensor | None = None  # (N, C, H·W): differs between neighbouring statistics
@@ -72,6 +72,11 @@ class Member:
     def title(self) -> tuple[str, str, str]:
         """Its name, its axes, and what they amount to."""
         return self.norm.name, f"over {', '.join(self.norm.axes)}", self.norm.note
+
+    @property
+    def formulas(self) -> tuple[str, str]:
+        """How many cells share a statistic, and how many statistics there are, in letters."""
+        return f"cells: {'·'.join(self.norm.axes)}", f"sets: {'·'.join(self.norm.each)}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class NormFamily(Live[Family]):
     """One batch drawn six times: pick a cell, and see which cells share its statistics."""
 
     title = "Pick a cell: which cells share its statistics?"
-    size = (9.4, 6.2)
+    size = (9.4, 6.3)
     controls = (
         Slider("samples", "N, samples", [1, 2, 3, 4], 3),
         Slider("n", "picked sample n", [0, 1, 2, 3], 1),
@@ -117,15 +122,15 @@ class NormFamily(Live[Family]):
 
     def describe(self, result: Family) -> str:
         n, c, h, w = result.picked
-        found = (f"{each.title[0]} {each.title[1]}: {each.words[0]}" for each in result.members)
-        return f"The cell x[{n}, {c}, {h}, {w}] and those it shares with. {'; '.join(found)}."
+        found = (f"{each.title[0]} {each.title[1]} {each.counts[0]}" for each in result.members)
+        return f"How many cells share with x[{n}, {c}, {h}, {w}]: {'; '.join(found)}."
 
 
 def member(norm: Norm, values: Tensor, sizes: Mapping[str, int], picked: tuple[int, ...]) -> Member:
     """Find what `norm` shares among `values`, (N, C, H, W), whose dimensions have these sizes."""
     channels, groups = sizes["C"], sizes["G"]
     if "G" in norm.dims and channels % groups:
-        return Member(norm, ("an error", f"C/G = {channels}/{groups} is no", "whole number"))
+        return Member(norm, (f"✗ C/G = {channels}/{groups}", "✗ an error"))
     shape = [sizes[name] for name in norm.dims]
     owner = norm.owner(values.reshape(shape)).view_as(values)
     # H and W lie on one axis of the picture, where a step of h is as far as W steps of w.
@@ -134,10 +139,7 @@ def member(norm: Norm, values: Tensor, sizes: Mapping[str, int], picked: tuple[i
     along = torch.stack([step * place for step, place in zip(steps, places, strict=True)])
     odd = along.sum(0).flatten() % 2 == 1
     shared = owner == owner[picked]
-    count, sets = int(shared.sum()), int(owner.max()) + 1
-    words = (
-        f"{count} cells" if count > 1 else "1 cell, alone",
-        f"{'·'.join(norm.axes)} = {'·'.join(str(sizes[name]) for name in norm.axes)}",
-        f"{sets} set{'s' * (sets > 1)}: {'·'.join(norm.each)}",
-    )
-    return Member(norm, words, owner.flatten(2), shared.flatten(2), odd[owner].flatten(2))
+    factors, count = [str(sizes[name]) for name in norm.axes], str(int(shared.sum()))
+    product = [count] if len(factors) == 1 else ["·".join(factors), count]
+    counts = f"= {' = '.join(product)}", f"= {int(owner.max()) + 1}"
+    return Member(norm, counts, owner.flatten(2), shared.flatten(2), odd[owner].flatten(2))

@@ -18,9 +18,9 @@ from bnlab.plots.cells import SLICES, Block, Slices, polygons, rectangles, strok
 LIT, DARK, PICKED, EVEN, ODD = "#0072B2", "#00344F", "#E69F00", "#F4F4F4", "#D6D6D6"
 
 # Everything is placed in points, from the top left corner.
-WIDTH, HEIGHT = 676.8, 446.4
+WIDTH, HEIGHT = 676.8, 453.6
 LEFT, PITCH = 62.0, 102.0  # the first panel, and from one to the next
-WORDS, LEGEND = 378.0, 436.0
+WORDS, LEGEND = 366.0, 444.0
 SAMPLES = 4  # at most
 
 
@@ -34,7 +34,9 @@ class Member(Protocol):
     @property
     def odd(self) -> Tensor | None: ...  # bool (N, C, H·W): differs between sets side by side
     @property
-    def words(self) -> Sequence[str]: ...  # the count of cells, its product, the count of sets
+    def formulas(self) -> tuple[str, str]: ...  # how many cells share, how many sets there are
+    @property
+    def counts(self) -> tuple[str, str]: ...  # the same in numbers
 
 
 class Family(Protocol):
@@ -65,7 +67,6 @@ class FamilyArtists:
     grid: PathPatch
     picked: PathPatch
     counts: list[Text]
-    products: list[Text]
     sizes: tuple[Text, Text, Text]
     samples: list[Text]
     address: Text
@@ -115,9 +116,8 @@ class FamilyArtists:
 
     def _write(self, result: Family, block: Block, panel: Slices) -> None:
         samples, channels, height, width = result.sizes
-        for count, product, member in zip(self.counts, self.products, result.members, strict=True):
-            count.set_text(member.words[0])
-            product.set_text("\n".join(member.words[1:]))
+        for count, member in zip(self.counts, result.members, strict=True):
+            count.set_text("\n\n".join(member.counts))
         for sample, text in enumerate(self.samples):
             middle = panel.top(min(sample, samples - 1)) + panel.size * channels / 2
             text.set(y=middle, visible=sample < samples)
@@ -144,7 +144,7 @@ def draw_norm_family(ax: Axes, result: Family) -> FamilyArtists:
     """Draw a panel for each norm: the batch as a block, below it the same cells slice by slice.
 
     Args:
-        ax: fills the whole figure of 9.4 by 6.2 inches.
+        ax: fills the whole figure of 9.4 by 6.3 inches.
         result: at most 4 samples; the norms stay the same from result to result.
     """
     ax.set(xlim=(0, WIDTH), ylim=(HEIGHT, 0))
@@ -158,14 +158,16 @@ def draw_norm_family(ax: Axes, result: Family) -> FamilyArtists:
 
     solid = {"edgecolor": DARK, "linewidth": 0.8}
     line = {"facecolor": "none", "edgecolor": "#8C8C8C", "linewidth": 0.7}
+    small: dict[str, Any] = {"size": 11.5}
+    lines = small | {"va": "top", "linespacing": 1.3}
+    middle = small | {"ha": "right", "va": "center"}
     lefts = [LEFT + PITCH * at for at in range(len(result.members))]
     for x, member in zip(lefts, result.members, strict=True):
         name, over, note = member.title
         ax.text(x, 26, name, size=12, weight="bold", va="center")
         ax.text(x, 41, over, size=11.5, va="center")
         ax.text(x, 54, note, size=10.5, va="center", style="italic")
-    small: dict[str, Any] = {"size": 11.5}
-    middle = small | {"ha": "right", "va": "center"}
+        ax.text(x, WORDS, "\n\n".join(member.formulas), **lines)
     artists = FamilyArtists(
         behind=patch(1, **line | {"linestyle": (0, (2, 2))}),
         top=patch(2, facecolor="#66AAD1", **solid),
@@ -179,8 +181,7 @@ def draw_norm_family(ax: Axes, result: Family) -> FamilyArtists:
         hatch=patch(4, facecolor="none", edgecolor="white", linewidth=1.2),
         grid=patch(4, **line),
         picked=patch(5, facecolor=PICKED, edgecolor="black", linewidth=1.8),
-        counts=[ax.text(x, WORDS, "", size=12.5, weight="bold", color=LIT) for x in lefts],
-        products=[ax.text(x, WORDS + 6, "", va="top", linespacing=1.4, **small) for x in lefts],
+        counts=[ax.text(x, WORDS + 15, "", color=LIT, weight="bold", **lines) for x in lefts],
         sizes=(
             ax.text(LEFT - 6, 0, "", linespacing=0.9, **middle),
             ax.text(LEFT, SLICES - 15, "", va="center", **small),

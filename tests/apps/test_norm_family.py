@@ -73,10 +73,11 @@ def test_what_is_lit_is_what_shares(explorer, sizes, picked, groups):
         odd = covered(explorer.artists.odd, points) & ~lit
         assert np.array_equal(odd, (member.odd & ~mask).flatten().numpy()), member.norm
         count = int(mask.sum())
-        assert explorer.artists.counts[at].get_text().split()[0] == str(count)
-        product, sets = explorer.artists.products[at].get_text().split("\n")
-        assert prod(int(factor) for factor in product.split(" = ")[1].split("·")) == count
-        assert int(sets.split()[0]) * count == prod(sizes)
+        product, sets = explorer.artists.counts[at].get_text().split("\n\n")
+        assert product.split(" = ")[-1].removeprefix("= ") == str(count)
+        factors = product.removeprefix("= ").split(" = ")[0].split("·")
+        assert prod(map(int, factors)) == count
+        assert int(sets.removeprefix("= ")) * count == prod(sizes)
     hatched = explorer.artists.hatch.get_path().vertices.reshape(-1, 2, 2)
     assert len(hatched) == expected.sum()
 
@@ -130,7 +131,7 @@ def test_groups_that_do_not_divide_are_said_to_be_an_error(explorer):
     assert [member.shared is None for member in result.members] == [False] * 2 + [True] + [
         False
     ] * 3
-    assert "4/3 is no" in explorer.artists.products[2].get_text()
+    assert explorer.artists.counts[2].get_text() == "✗ C/G = 4/3\n\n✗ an error"
     assert not covered(explorer.artists.lit, centres((3, 4, 2, 4), 2)).any()
 
 
@@ -153,7 +154,7 @@ def test_the_sentence_counts():
     sentence = explorer.describe(explorer.show())
     for words in (
         "x[1, 2, 0, 1]",
-        "BatchNorm over N, H, W: 24 cells",
-        "GroupNorm over C/G, H, W: 24",
+        "BatchNorm over N, H, W = 3·2·4 = 24",
+        "GroupNorm over C/G, H, W = 3·2·4 = 24",
     ):
         assert words in sentence
