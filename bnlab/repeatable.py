@@ -12,8 +12,8 @@ from torch import nn
 from bnlab.data import Dataset, Split
 from bnlab.training import History, fit
 
-GRID = 2.0**20
-"""Weights are kept as multiples of 1/GRID, about one millionth."""
+DECIMALS = 6
+"""Weights are kept to so many decimals: far coarser than float64's errors, fine for training."""
 
 
 def fit_repeatably(
@@ -23,10 +23,10 @@ def fit_repeatably(
 
     Processors round the last bits differently, and a chaotic training, such as batch normalisation
     on batches of two, makes whole digits of them. So everything is computed in float64, and after
-    each step the weights are rounded to a grid much coarser than its errors, which ends them there.
+    each step the weights are rounded to six decimals, which ends its errors there.
 
     .. math::
-        w \leftarrow 2^{-20} \operatorname{round}(2^{20} w)
+        w \leftarrow 10^{-6} \operatorname{round}(10^6 w)
 
     Args:
         build: Makes the model, drawing its weights in the default dtype.
@@ -47,10 +47,10 @@ def fit_repeatably(
         ...     lambda: models.mlp(64), data.digits(flat=True), epochs=1, progress=False
         ... )
         >>> weight = model.output.weight
-        >>> weight.dtype, torch.equal(weight * GRID, (weight * GRID).round())
+        >>> weight.dtype, torch.equal(weight, weight.round(decimals=DECIMALS))
         (torch.float64, True)
 
-    Not a proof: where a weight lies within an error of the middle between two grid points, machines
+    Not a proof: where a weight lies within an error of the middle between two roundings, machines
     may still part ways. In float64 that is rare.
     """
     with torch.random.fork_rng(devices=[]), _default_dtype(torch.float64):
@@ -61,7 +61,7 @@ def fit_repeatably(
     @torch.no_grad()
     def round_weights(*_: object) -> None:
         for weight in weights:
-            weight.mul_(GRID).round_().div_(GRID)
+            weight.round_(decimals=DECIMALS)
 
     round_weights()
     exact = Dataset(_exact(data.train), _exact(data.test), data.classes)
