@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,8 +104,3 @@ class Explorer(ABC, Generic[Result]):
     def figure(self) -> Figure:
         """The matplotlib figure."""
         return self.layers.figure
-
-
-def data_uri(png: bytes) -> str:
-    """PNG bytes as an address that a page can hold."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -7,12 +7,23 @@ from html import escape
 from typing import TypeVar
 
 import ipywidgets
+from traitlets import Int
 
 from bnlab.apps.controls import Choice, Control, Value
-from bnlab.apps.explorer import Explorer, data_uri
+from bnlab.apps.explorer import Explorer
 from bnlab.apps.still import css_string, display_with_still
 
 Result = TypeVar("Result")
+
+
+# The page knows where it has put its own handle. The kernel's echo of it would come before the
+# picture: one message more at every move, and 5 ms more until something is seen.
+class _SilentSlider(ipywidgets.SelectionSlider):  # type: ignore[misc]
+    index = Int(0).tag(sync=True, echo_update=False)
+
+
+class _SilentButtons(ipywidgets.ToggleButtons):  # type: ignore[misc]
+    index = Int(None, allow_none=True).tag(sync=True, echo_update=False)
 
 
 class Live(Explorer[Result]):
@@ -67,7 +78,7 @@ class Live(Explorer[Result]):
         self.sentence = self.describe(self.show(**self.values))
         if self.layers.settle() or not self.still.value:
             self.still.value = self._svg(self.layers.svg_still())
-        self.moving.value = self._svg("".join(self.layers.svg_moving()))
+        self.moving.value = self._svg(self.layers.svg_moving())
         self.caption.value = escape(self.sentence)
 
     def _svg(self, inside: str) -> str:
@@ -82,14 +93,14 @@ class Live(Explorer[Result]):
         options = [(control.readout(value), value) for value in control.values]
         chosen = {"options": options, "value": self.start[control.name]}
         if isinstance(control, Choice):
-            return ipywidgets.ToggleButtons(
+            return _SilentButtons(
                 description=control.label,
                 tooltips=[f"{control.label}: {text}" for text, _ in options],
                 style={"button_width": "auto", "description_width": "initial"},
                 layout={"width": "max-content"},
                 **chosen,
             )
-        return ipywidgets.SelectionSlider(
+        return _SilentSlider(
             description=control.label,
             layout={"width": "420px"},
             style={"description_width": "170px"},
@@ -98,15 +109,15 @@ class Live(Explorer[Result]):
 
     def _ipython_display_(self) -> None:
         self.refresh()
-        picture = self.layers.png()
+        picture = base64.b64encode(self.layers.png()).decode()
         width, height = self.size
         display_with_still(
             self.widget,
             style=(
                 f"content: '' / {css_string(self.sentence)}; max-width: {100 * width:.0f}px; "
                 f"aspect-ratio: {width:g} / {height:g}; "
-                f"background: url('{data_uri(picture)}') 0 0 / contain no-repeat;"
+                f"background: url('data:image/png;base64,{picture}') 0 0 / contain no-repeat;"
             ),
             alt=self.sentence,
-            still={"image/png": base64.b64encode(picture).decode()},
+            still={"image/png": picture},
         )

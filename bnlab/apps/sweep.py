@@ -10,7 +10,7 @@ from itertools import product
 from typing import TypeVar
 
 from bnlab.apps.controls import Value
-from bnlab.apps.explorer import Explorer, data_uri
+from bnlab.apps.explorer import Explorer
 from bnlab.apps.still import asset
 from bnlab.plots.layers import shorten_svg
 
@@ -31,17 +31,17 @@ class Sweep(Explorer[Result]):
 
     def data(self) -> dict[str, object]:
         """All that the page needs, ready for JSON."""
-        self._find_what_moves()
+        results = self._visit_every_state()
         stills: dict[str, int] = {}
         pieces: dict[str, int] = {}
         still, states = "", []
-        for values in self.states():
-            sentence = self.describe(self.show(**values))
+        for result in results:
+            self.artists.update(result)
             if self.layers.settle() or not still:
                 still = shorten_svg(self.layers.svg_still())
-            drawn = map(shorten_svg, self.layers.svg_moving())
+            drawn = map(shorten_svg, self.layers.svg_pieces())
             moving = [pieces.setdefault(piece, len(pieces)) for piece in drawn]
-            states.append([stills.setdefault(still, len(stills)), moving, sentence])
+            states.append([stills.setdefault(still, len(stills)), moving, self.describe(result)])
         controls = [
             {
                 "label": control.label,
@@ -60,17 +60,20 @@ class Sweep(Explorer[Result]):
             "states": states,
         }
 
-    def _find_what_moves(self) -> None:
-        """Visit every state once, lest a still layer keep an artist that moves only later."""
+    def _visit_every_state(self) -> list[Result]:
+        """Compute them all, and show each, lest a still layer keep what moves only later."""
+        results = []
         for values in self.states():
-            self.show(**values)
+            results.append(self.show(**values))
             self.layers.settle()
+        return results
 
-    def html(self, picture: bytes, sentence: str) -> str:
+    def html(self, picture: str, sentence: str) -> str:
         """The explorer as a piece of a page; where scripts are not run, a picture of its start."""
         data = json.dumps(self.data(), separators=(",", ":")).replace("</", "<\\/")
         return (
-            f'<div class="bnlab-sweep"><img src="{data_uri(picture)}" alt="{escape(sentence)}">'
+            '<div class="bnlab-sweep">'
+            f'<img src="data:image/png;base64,{picture}" alt="{escape(sentence)}">'
             f"<style>{asset('sweep.css')}</style>"
             f'<script type="application/json">{data}</script>'
             f"<script>{asset('sweep.js')}</script></div>"
@@ -78,9 +81,9 @@ class Sweep(Explorer[Result]):
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         sentence = self.describe(self.show())
-        picture = self.layers.png()
+        picture = base64.b64encode(self.layers.png()).decode()
         return {
             "text/html": self.html(picture, sentence),
-            "image/png": base64.b64encode(picture).decode(),
+            "image/png": picture,
             "text/plain": sentence,
         }

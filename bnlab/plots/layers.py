@@ -110,11 +110,22 @@ class LayeredFigure:
         with styled():
             return self._svg(self.figure.draw)
 
-    def svg_moving(self) -> list[str]:
-        """The insides of an `<svg>` with what moves, one piece an artist, from back to front."""
+    def svg_moving(self) -> str:
+        """The inside of an `<svg>` with all that moves, from back to front."""
+        self.settle()
+
+        def draw(renderer: RendererBase) -> None:
+            for artist in self.moving:
+                artist.draw(renderer)
+
+        with styled():
+            return self._svg(draw)
+
+    def svg_pieces(self) -> list[str]:
+        """As `svg_moving`, but each artist's piece by itself: none needs another's definitions."""
         self.settle()
         with styled():
-            pieces = [self._svg(artist.draw) for artist in self.moving if artist.get_visible()]
+            pieces = [self._svg(artist.draw) for artist in self.moving]
         return [piece for piece in pieces if piece]
 
     @property

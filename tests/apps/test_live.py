@@ -120,3 +120,14 @@ def test_every_control_is_a_widget_with_its_label() -> None:
 
 def test_css_strings_keep_quotes_and_lines() -> None:
     assert css_string('a "b"\n\\c') == '"a \\"b\\"\\A \\\\c"'
+
+
+def test_a_handle_moved_in_the_page_is_not_echoed(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = ToyLive()
+    sent: list[str] = []
+    for name in ("mean", "mode"):
+        control = toy.control(name)
+        monkeypatch.setattr(control, "_send", lambda m, **_: sent.append(m["method"]))
+        control.set_state({"index": 1})
+    assert toy.values == {"mean": -1.0, "mode": "leave"}
+    assert "echo_update" not in sent

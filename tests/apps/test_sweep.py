@@ -54,7 +54,7 @@ def test_every_state_shows_what_its_result_shows(data: dict[str, Any]) -> None:
     for state, (still, pieces, _) in zip(toy.states(), data["states"], strict=True):
         toy.show(**state)
         assert [data["pieces"][piece] for piece in pieces] == [
-            *map(shorten_svg, toy.layers.svg_moving())
+            *map(shorten_svg, toy.layers.svg_pieces())
         ]
         assert 0 <= still < len(data["stills"])
 

@@ -112,7 +112,7 @@ def drawn(svg: str) -> list[str]:
 def test_both_svg_layers_together_draw_all_and_nothing_twice() -> None:
     wave = Wave()
     wave.move(1.0)
-    layered = drawn(wave.layers.svg_still() + "".join(wave.layers.svg_moving()))
+    layered = drawn(wave.layers.svg_still() + wave.layers.svg_moving())
     for artist in wave.layers.moving:
         artist.set_animated(False)
     file = io.StringIO()
@@ -130,7 +130,7 @@ def test_svg_is_the_same_twice_and_hides_what_is_hidden() -> None:
         wave.layers.settle()
         wave.move(height)
         yield wave.layers.svg_still()
-        yield from wave.layers.svg_moving()
+        yield from wave.layers.svg_pieces()
 
     assert list(moving(0.5)) == list(moving(0.5))
     assert len(list(moving(0.5))) == 3
