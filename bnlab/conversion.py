@@ -15,22 +15,23 @@ def convert(model: Model, to: str = "bnlab") -> Model:
     r"""Turn every norm layer of `torch.nn` in `model` into ours, or with `to="torch"` ours back.
 
     The model is changed in place and returned. A layer is its state, its class says what is
-    computed with it, and the two libraries agree on the state: so each layer stays the object that
-    it is, with its parameters, buffers, mode and hooks, and only its class changes. Optimizers,
-    hook handles, tied layers and names in the state dict notice nothing; `isinstance` and a hook's
-    or a tool's search for torch's classes do.
+    computed with it, and the two libraries agree on the state. So each layer stays the object that
+    it is, with its parameters, buffers, mode and hooks, and only its class changes: optimizers,
+    handles of hooks, layers used twice and state dicts notice nothing. Code that asks for torch's
+    classes by `isinstance` does.
 
-    Subclasses, such as `torch.nn.SyncBatchNorm`, parametrised layers or your own, stay as they
-    are: they do more than normalise. So do lazy layers, until a first batch has made them ordinary
-    ones. In eval mode without gradients `torch.nn.TransformerEncoderLayer` hands the weights of
-    its norm layers to a kernel and calls neither ours nor torch's.
+    What `model.modules()` lists is converted, so a layer kept in a plain list is not. Subclasses,
+    such as `torch.nn.SyncBatchNorm`, parametrised layers or your own, stay as they are: they do
+    more than normalise. So do lazy layers, until a first batch has made them ordinary ones. In eval
+    mode without gradients `torch.nn.TransformerEncoderLayer` hands the weights of its norm layers
+    to a kernel of its own and calls neither ours nor torch's.
 
     Args:
         model: Any module, also a norm layer itself.
         to: `"bnlab"` or `"torch"`: whose layers the model shall have.
 
     Shape:
-        - no tensor is computed
+        - no tensor is computed or copied
 
     Raises:
         ValueError: `to` is another word.
@@ -50,8 +51,9 @@ def convert(model: Model, to: str = "bnlab") -> Model:
         raise ValueError(f'to={to!r} is unknown: write to="bnlab" or to="torch"')
     if not isinstance(model, nn.Module):
         raise TypeError(f"convert needs a torch.nn.Module, got {model!r}: pass the model itself")
-    pairs = [(getattr(nn, name), getattr(layers, name)) for name in layers.__all__]
-    twins = dict(pairs if to == "bnlab" else [(ours, torchs) for torchs, ours in pairs])
+    twins = {getattr(nn, name): getattr(layers, name) for name in layers.__all__}
+    if to == "torch":
+        twins = {ours: theirs for theirs, ours in twins.items()}
     for module in model.modules():
         # The exact class only: to become another one, a subclass would lose what it adds.
         if type(module) in twins:
