@@ -121,7 +121,7 @@ def _draw_place(ax: Axes, radius: float) -> None:
     ax.plot(*tip, "o", color="black", markersize=7, zorder=6)
     ax.text(tip[0] - 0.72, tip[1] - 0.02, "x̂", size=17, weight="bold", ha="center")
     ax.text(-1.25, 1.06, "mean 0", size=13, color="#555555", ha="center")
-    ax.text(-2.0, -0.62, "spread 1", size=13, ha="center")
+    ax.text(-2.08, -0.72, "spread 1", size=13, ha="center")
 
 
 def _draw_numbers(ax: Axes) -> tuple[list[list[Text]], list[Text]]:
