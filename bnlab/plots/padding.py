@@ -46,12 +46,17 @@ class PaddedArtists:
 
     longest: int
     sheet: AxesImage
+    frame: Rectangle
+    row: Line2D
     lines: dict[str, Line2D]
     texts: dict[str, Text]
 
     def update(self, result: Padded) -> None:
         """Move everything to another batch."""
         self.sheet.set_data(sheet(result.batch, result.real, self.longest).numpy())
+        # The sheet is opaque, so what lies on it has to move with it.
+        self.frame.set_linewidth(2.5)
+        self.row.set_linewidth(2)
         for name, line in self.lines.items():
             line.set_ydata(result.values[name].numpy())
             self.texts[name].set_text(f"moved by up to {result.moved[name]:.2f}")
@@ -73,10 +78,10 @@ def draw_padded(axes: Sequence[Axes], result: Padded, *, longest: int) -> Padded
     steps = len(next(iter(result.values.values())))
     batch.axis("off")
     batch.set_title("The batch, one framed")
-    frame = Rectangle((-0.7, -0.7), steps + 0.4, features + 0.4, fill=False, linewidth=2.5)
+    frame = Rectangle((-0.7, -0.7), steps + 0.4, features + 0.4, fill=False)
     frame.set_clip_on(False)
     batch.add_patch(frame)
-    batch.plot([-0.5, steps - 0.5], [result.feature] * 2, color="#009E73", linewidth=2)
+    (row,) = batch.plot([-0.5, steps - 0.5], [result.feature] * 2, color="#009E73")
     below: dict[str, Any] = {
         "loc": "upper left",
         "bbox_to_anchor": (0, 0),
@@ -91,13 +96,13 @@ def draw_padded(axes: Sequence[Axes], result: Padded, *, longest: int) -> Padded
     places = list(range(1, steps + 1))
     for ax, name, colour, marker in zip(panels, result.values, COLOURS, MARKERS, strict=True):
         ax.set(title=name, xlabel="step (column)", ylim=(low - 0.1 * room, high + 0.25 * room))
-        for row in result.everywhere[name]:
-            ax.plot(places, row.numpy(), color="black", linewidth=0.8, alpha=0.35)
+        for values in result.everywhere[name]:
+            ax.plot(places, values.numpy(), color="black", linewidth=0.8, alpha=0.35)
         (lines[name],) = ax.plot(places, [0.0] * steps, color=colour, marker=marker)
         texts[name] = ax.text(0.04, 0.97, "", transform=ax.transAxes, va="top", size=13)
         ax.tick_params(labelleft=ax is panels[0])
     panels[0].set_ylabel("normalised value, marked row")
-    artists = PaddedArtists(longest, page, lines, texts)
+    artists = PaddedArtists(longest, page, frame, row, lines, texts)
     artists.update(result)
     return artists
 

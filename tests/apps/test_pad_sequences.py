@@ -69,6 +69,15 @@ def test_the_sheet_shows_ink_padding_and_nothing():
     assert (page[2] == 1).all()
 
 
+def test_frame_and_row_lie_on_the_moving_sheet(explorer):
+    explorer.show(digits=3)
+    explorer.layers.settle()
+    artists, moving = explorer.artists, explorer.layers.moving
+    places = [moving.index(each) for each in (artists.sheet, artists.frame, artists.row)]
+    assert places == sorted(places)
+    assert artists.row.get_ydata() == [2, 2]
+
+
 def test_the_caption_gives_the_share_of_padding(explorer):
     sentence = explorer.describe(explorer.show(digits=3))
     real = 5 + 4 + 6 + 12
