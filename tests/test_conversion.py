@@ -46,6 +46,11 @@ class Nested(nn.Module):
         return self.last(self.heads["linear"](self.heads["norm"](features.mean((2, 3)))))
 
 
+@pytest.fixture(autouse=True)
+def same_numbers_each_time():
+    torch.manual_seed(0)
+
+
 def norms_of(model, library):
     kinds = tuple(getattr(library, name) for name in NORMS)
     return [name for name, module in model.named_modules() if type(module) in kinds]
@@ -100,7 +105,6 @@ def test_norms_in_every_container_are_found_and_nothing_else_is_touched():
 
 
 def test_a_converted_model_trains_as_before():
-    torch.manual_seed(0)
     model = Nested().double()
     twin = bnlab.convert(copy.deepcopy(model))
     optimizers = [torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9) for m in (model, twin)]
@@ -232,7 +236,6 @@ def test_subclasses_and_parametrised_layers_stay_as_they_are():
 
 @pytest.mark.parametrize("norm_first", [True, False])
 def test_a_transformer_encoder_layer_works_in_train_and_eval_mode(norm_first, monkeypatch):
-    torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True, norm_first=norm_first)
     batch = torch.randn(2, 5, 8)
     converted = bnlab.convert(copy.deepcopy(layer))
@@ -253,7 +256,6 @@ def test_a_transformer_encoder_layer_works_in_train_and_eval_mode(norm_first, mo
 
 
 def test_a_whole_transformer_converts():
-    torch.manual_seed(0)
     model = nn.Transformer(8, 2, 1, 1, 16, dropout=0.0, batch_first=True)
     source, target = torch.randn(2, 5, 8), torch.randn(2, 3, 8)
     expected = model(source, target)

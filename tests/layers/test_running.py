@@ -10,7 +10,7 @@ from torch import nn
 import bnlab
 
 NAMES = [f"{kind}Norm{d}d" for kind in ("Batch", "Instance") for d in (1, 2, 3)]
-SHAPES = {"1d": (4, 3, 2), "2d": (4, 3, 2, 2), "3d": (4, 3, 2, 2, 2)}
+SHAPES = {"1d": (4, 3, 8), "2d": (4, 3, 4, 2), "3d": (4, 3, 2, 2, 2)}
 
 
 def images(name, samples=4):
