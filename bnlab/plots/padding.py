@@ -56,7 +56,7 @@ class PaddedArtists:
         self.sheet.set_data(sheet(result.batch, result.real, self.longest).numpy())
         # The sheet is opaque, so what lies on it has to move with it.
         self.frame.set_linewidth(2.5)
-        self.row.set_linewidth(2)
+        self.row.set_ydata([result.feature] * 2)
         for name, line in self.lines.items():
             line.set_ydata(result.values[name].numpy())
             self.texts[name].set_text(f"moved by up to {result.moved[name]:.2f}")
