@@ -158,14 +158,21 @@ def update_running(running: Tensor, batch: Tensor, momentum: float) -> None:
 
     The `momentum` of https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html
     """
-    with torch.no_grad():
-        # In the wider dtype of `batch`: half precision is rounded once, when it is stored.
-        running.copy_((1 - momentum) * running.to(batch.dtype) + momentum * batch)
+    if running.requires_grad or batch.requires_grad:
+        running, batch = running.detach(), batch.detach()
+    # In the wider dtype of `batch`: half precision is rounded once, when it is stored.
+    if running.dtype == batch.dtype:
+        running.lerp_(batch, momentum)
+    else:
+        running.copy_(running.to(batch.dtype).lerp_(batch, momentum))
 
 
 def widened(input: Tensor) -> Tensor:
     """Half precision as float32; any wider dtype as it is."""
-    return input.to(torch.promote_types(input.dtype, torch.float32))
+    dtype = input.dtype
+    if dtype == torch.float32 or dtype == torch.float64:
+        return input
+    return input.to(torch.promote_types(dtype, torch.float32))
 
 
 def in_torch_layout(output: Tensor) -> Tensor:

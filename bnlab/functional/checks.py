@@ -31,7 +31,7 @@ def check_per_channel(input: Tensor, **tensors: Tensor | None) -> None:
     for name, tensor in tensors.items():
         if tensor is None:
             continue
-        if tensor.shape != (channels,):
+        if tensor.dim() != 1 or tensor.shape[0] != channels:
             raise RuntimeError(
                 f"{name} should contain {channels} elements, not {tuple(tensor.shape)}: "
                 f"dimension 1 of the input {tuple(input.shape)} holds the channels"
@@ -111,7 +111,9 @@ def check_groups(input: Tensor, num_groups: int) -> None:
 
 
 def _check_dtype(input: Tensor, name: str, tensor: Tensor) -> None:
-    if tensor.dtype not in {input.dtype, torch.promote_types(input.dtype, torch.float32)}:
+    if tensor.dtype != input.dtype and (
+        tensor.dtype != torch.promote_types(input.dtype, torch.float32)
+    ):
         raise RuntimeError(
             f"{name} is {tensor.dtype} and input is {input.dtype}: "
             f"bring both to one dtype, with input.to({tensor.dtype}) or module.to({input.dtype})"

@@ -21,7 +21,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-BLOCK = 1 << 19  # cells: a few blocks of float32 fit into some 8 MiB of cache
+BLOCK = 1 << 20  # cells: a few blocks of float32 fit into some 16 MiB of cache
 
 
 class Layout(ABC):
@@ -55,7 +55,7 @@ class Layout(ABC):
         """Take a block's share of an expanded parameter."""
         return expanded
 
-    def collapse(self, gradients: list[Tensor]) -> Tensor:
+    def collapse(self, gradients: tuple[Tensor, ...]) -> Tensor:
         """Join the blocks' gradients of an expanded parameter to the parameter's gradient."""
         return gradients[0]
 
@@ -64,12 +64,12 @@ class Layout(ABC):
         """Cut views into blocks of whole statistics, and say which statistics these are."""
 
     @abstractmethod
-    def sum(self, values: Tensor) -> Tensor:
-        """Add up the cells of each statistic."""
+    def mean(self, values: Tensor) -> Tensor:
+        """Average the cells of each statistic."""
 
     @abstractmethod
-    def sum_of_squares(self, values: Tensor) -> Tensor:
-        """Add up the squares of the cells of each statistic."""
+    def mean_square(self, values: Tensor) -> Tensor:
+        """Average the squares of the cells of each statistic."""
 
     def spread(self, statistic: Tensor) -> Tensor:
         """Shape one value a statistic so that it broadcasts to a view."""
@@ -108,7 +108,7 @@ class Columns(Layout):
     def __init__(self, input: Tensor) -> None:
         self.columns = input.shape[1]
         self.size = input.shape[0] * input.shape[2:].numel()
-        self.rows = max(1, BLOCK // 4 // max(1, self.columns))
+        self.rows = max(1, BLOCK // 8 // max(1, self.columns))
 
     def view(self, input: Tensor) -> Tensor:
         return input if input.dim() == 2 else input.movedim(1, -1).reshape(self.size, self.columns)
@@ -124,11 +124,13 @@ class Columns(Layout):
     def spread(self, statistic: Tensor) -> Tensor:
         return statistic
 
-    def sum(self, values: Tensor) -> Tensor:
-        return values.sum(0)
+    def mean(self, values: Tensor) -> Tensor:
+        return values.mean(0)
 
-    def sum_of_squares(self, values: Tensor) -> Tensor:
-        return self._dot(values, values)
+    def mean_square(self, values: Tensor) -> Tensor:
+        if values.shape[0] <= self.rows:
+            return values.square().mean(0)
+        return self._dot(values, values).div_(self.size)
 
     def transform(
         self, values: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor
@@ -162,7 +164,7 @@ class Columns(Layout):
         return grad_weight, grad_bias
 
     def _dot(self, a: Tensor, b: Tensor) -> Tensor:
-        if len(a) <= self.rows:
+        if a.shape[0] <= self.rows:
             return (a * b).sum(0)
         blocks = zip(a.split(self.rows), b.split(self.rows), strict=True)
         return torch.stack([(one * other).sum(0) for one, other in blocks]).sum(0)
@@ -202,7 +204,7 @@ class Planes(Layout):
     def cut(self, expanded: Tensor | None, at: slice) -> Tensor | None:
         return None if expanded is None else expanded[at]
 
-    def collapse(self, gradients: list[Tensor]) -> Tensor:
+    def collapse(self, gradients: tuple[Tensor, ...]) -> Tensor:
         return torch.cat(gradients).view(self.recur, -1).sum(0)
 
     def blocks(self, *views: Tensor) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
@@ -211,12 +213,12 @@ class Planes(Layout):
             at = slice(start, start + planes)
             yield at, tuple(view[:, at] for view in views)
 
-    def sum(self, values: Tensor) -> Tensor:
-        return values.sum(-1).sum(0)
+    def mean(self, values: Tensor) -> Tensor:
+        return values.sum(-1).sum(0).div_(self.size)
 
-    def sum_of_squares(self, values: Tensor) -> Tensor:
+    def mean_square(self, values: Tensor) -> Tensor:
         norms: Tensor = torch.linalg.vector_norm(values, dim=-1)
-        return norms.square_().sum(0)
+        return norms.square_().sum(0).div_(self.size)
 
     def transform(
         self, values: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor
@@ -238,7 +240,7 @@ class Planes(Layout):
     ) -> tuple[Tensor, Tensor]:
         grads, products = self._channels(grad), self._channels(out)
         torch.mul(grads, self._channels(values), out=products)
-        grad_bias, grad_weight = self.sum(grads), self.sum(products)
+        grad_bias, grad_weight = grads.sum(-1).sum(0), products.sum(-1).sum(0)
         if mean is not None:
             grad_weight.addcmul_(mean.unsqueeze(-1), grad_bias, value=-1)
         grad_weight.mul_(rstd.unsqueeze(-1))
@@ -284,21 +286,21 @@ class Lines(Layout):
     def expand(self, parameter: Tensor) -> Tensor:
         return parameter.flatten()
 
-    def collapse(self, gradients: list[Tensor]) -> Tensor:
+    def collapse(self, gradients: tuple[Tensor, ...]) -> Tensor:
         return torch.stack(gradients).sum(0)
 
     def blocks(self, *views: Tensor) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
-        lines = max(1, BLOCK // 4 // self.size)
-        for start in range(0, len(views[0]), lines):
+        lines = max(1, BLOCK // 2 // self.size)
+        for start in range(0, views[0].shape[0], lines):
             at = slice(start, start + lines)
             yield at, tuple(view[at] for view in views)
 
-    def sum(self, values: Tensor) -> Tensor:
-        return values.sum(-1)
+    def mean(self, values: Tensor) -> Tensor:
+        return values.mean(-1)
 
-    def sum_of_squares(self, values: Tensor) -> Tensor:
+    def mean_square(self, values: Tensor) -> Tensor:
         norms: Tensor = torch.linalg.vector_norm(values, dim=-1)
-        return norms.square_()
+        return norms.square_().div_(self.size)
 
     def transform(
         self, values: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor

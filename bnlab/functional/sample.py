@@ -58,7 +58,7 @@ def layer_norm(
     check_floating("layer_norm", input)
     check_normalized_shape("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     layout = Lines(input, normalized_shape)
-    return standardize(input, layout, weight, bias, eps).output
+    return standardize(input, layout, weight, bias, eps)[0]
 
 
 def group_norm(
@@ -103,7 +103,7 @@ def group_norm(
     check_floating("group_norm", input)
     check_groups(input, num_groups)
     check_per_channel(input, weight=weight, bias=bias)
-    output = standardize(input, Planes(input, num_groups), weight, bias, eps).output
+    output = standardize(input, Planes(input, num_groups), weight, bias, eps)[0]
     if input.dim() == 4 and is_channels_last(input):
         return output.contiguous(memory_format=torch.channels_last)
     return output
@@ -148,7 +148,7 @@ def rms_norm(
     if eps is None:
         eps = torch.finfo(widened(input.new_empty(0)).dtype).eps
     layout = Lines(input, normalized_shape, centred=False)
-    output = standardize(input, layout, weight, None, eps).output
+    output = standardize(input, layout, weight, None, eps)[0]
     if is_channels_last(input):
         return output.contiguous(memory_format=torch.channels_last)
     return output
