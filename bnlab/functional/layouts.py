@@ -245,6 +245,14 @@ class Planes(Layout):
             grad_weight.addcmul_(mean.unsqueeze(-1), grad_bias, value=-1)
         grad_weight.mul_(rstd.unsqueeze(-1))
         scale = rstd.unsqueeze(-1) if weight is None else rstd.unsqueeze(-1) * weight
+        if self.parts == 1:
+            # A whole plane has one weight, which all three terms share: no scratch is needed.
+            along = (grad_weight * rstd.unsqueeze(-1)).div_(-self.size)
+            shift = grad_bias / -self.size
+            if mean is not None:
+                shift.addcmul_(mean.unsqueeze(-1), along, value=-1)
+            torch.mul(values, along, out=out).add_(grad).add_(shift).mul_(scale)
+            return grad_weight, grad_bias
         along = (grad_weight * scale).sum(-1).mul_(rstd).div_(-self.size)
         shift = (grad_bias * scale).sum(-1).div_(-self.size)
         if mean is not None:
