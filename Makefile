@@ -10,7 +10,7 @@ RUN := .venv/bin/python -m
 READY := .venv/.installed
 MATHJAX = .venv/lib/python3*/site-packages/jupyter_server_mathjax/static
 
-.PHONY: help lab test lint format bench bench-sliders bench-notebooks html clean
+.PHONY: help lab test lint format bench bench-norms bench-sliders bench-notebooks html clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -31,7 +31,10 @@ format: $(READY)  ## let ruff lay out code and notebooks
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
-bench: bench-sliders bench-notebooks  ## run both benchmarks
+bench: bench-norms bench-sliders bench-notebooks  ## run all three benchmarks
+
+bench-norms: $(READY)  ## time every norm against torch's layer
+	$(RUN) benchmarks.norms $(BENCH_FLAGS)
 
 bench-sliders: $(READY)  ## time a key press to a painted picture, for every explorer
 	$(RUN) benchmarks.sliders $(BENCH_FLAGS)
