@@ -102,6 +102,14 @@ def test_repr_and_attributes_are_the_same(family):
                 ]
 
 
+def test_eps_is_heeded(family):
+    for eps, training in itertools.product((1e-3, 2.0), (True, False)):
+        ours, theirs = (
+            layer.train(training) for layer in (family.layer(eps=eps), family.torchs(eps=eps))
+        )
+        torch.testing.assert_close(ours(family.batch()), theirs(family.batch()))
+
+
 def test_starts_with_torchs_state(family):
     for options in family.settings():
         assert equal(family.layer(**options).state_dict(), family.torchs(**options).state_dict())
