@@ -92,26 +92,26 @@ class NormFamily(Live[Family]):
     """One batch drawn six times: pick a cell, and see which cells share its statistics."""
 
     title = "Pick a cell: which cells share its statistics?"
-    size = (9.4, 6.3)
+    size = (9.4, 6.05)
     controls = (
         Slider("samples", "N, samples", [1, 2, 3, 4], 3),
         Slider("n", "picked sample n", [0, 1, 2, 3], 1),
         Slider("channels", "C, channels", [1, 2, 3, 4, 6], 6),
         Slider("c", "picked channel c", [0, 1, 2, 3, 4, 5], 2),
         Slider("height", "H, height", [1, 2, 3], 2),
-        Slider("h", "picked row h", [0, 1, 2], 0),
+        Slider("place", "picked place", list(range(12)), 1),
         Slider("width", "W, width", [1, 2, 3, 4], 4),
-        Slider("w", "picked column w", [0, 1, 2, 3], 1),
         Slider("groups", "G, groups", [1, 2, 3, 4, 6], 3),
     )
 
     def compute(
         self, samples: int, channels: int, height: int, width: int, groups: int,
-        n: int, c: int, h: int, w: int,
+        n: int, c: int, place: int,
     ) -> Family:  # fmt: skip
         sizes = samples, channels, height, width
         # A batch that shrinks keeps the picked cell inside.
-        picked = min(n, samples - 1), min(c, channels - 1), min(h, height - 1), min(w, width - 1)
+        h, w = divmod(min(place, height * width - 1), width)
+        picked = min(n, samples - 1), min(c, channels - 1), h, w
         values = data.synthetic(sizes)
         named = dict(zip("NCHW", sizes, strict=True)) | {"G": groups, "C/G": channels // groups}
         return Family(sizes, picked, tuple(member(norm, values, named, picked) for norm in NORMS))

@@ -10,8 +10,8 @@ from matplotlib.path import Path
 
 # In points, from the top left corner of a panel.
 ROOM = 90.0  # a panel's width
-BLOCK, BLOCK_ROOM, SLANT = 62.0, 82.0, 0.5  # the block's top, its height, depth of a sample in it
-SLICES, SLICES_ROOM, GAP = 172.0, 184.0, 7.0  # the slices' top, their height, space between them
+BLOCK, BLOCK_ROOM, SLANT = 62.0, 78.0, 0.5  # the block's top, its height, depth of a sample in it
+SLICES, SLICES_ROOM, GAP = 168.0, 172.0, 7.0  # the slices' top, their height, space between them
 
 
 def polygons(corners: np.ndarray) -> Path:

@@ -18,9 +18,9 @@ from bnlab.plots.cells import SLICES, Block, Slices, polygons, rectangles, strok
 LIT, DARK, PICKED, EVEN, ODD = "#0072B2", "#00344F", "#E69F00", "#F4F4F4", "#D6D6D6"
 
 # Everything is placed in points, from the top left corner.
-WIDTH, HEIGHT = 676.8, 453.6
+WIDTH, HEIGHT = 676.8, 435.6
 LEFT, PITCH = 62.0, 102.0  # the first panel, and from one to the next
-WORDS, LEGEND = 366.0, 444.0
+WORDS, LEGEND = 349.0, 426.0
 SAMPLES = 4  # at most
 
 
@@ -144,7 +144,7 @@ def draw_norm_family(ax: Axes, result: Family) -> FamilyArtists:
     """Draw a panel for each norm: the batch as a block, below it the same cells slice by slice.
 
     Args:
-        ax: fills the whole figure of 9.4 by 6.3 inches.
+        ax: fills the whole figure of 9.4 by 6.05 inches.
         result: at most 4 samples; the norms stay the same from result to result.
     """
     ax.set(xlim=(0, WIDTH), ylim=(HEIGHT, 0))

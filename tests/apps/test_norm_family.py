@@ -61,9 +61,10 @@ def centres(sizes, panel):
     ],
 )
 def test_what_is_lit_is_what_shares(explorer, sizes, picked, groups):
-    names = ("samples", "channels", "height", "width", *"nchw", "groups")
-    values = dict(zip(names, (*sizes, *picked, groups), strict=True))
-    result = explorer.show(**values)
+    names = ("samples", "channels", "height", "width", "n", "c", "groups")
+    values = dict(zip(names, (*sizes, *picked[:2], groups), strict=True))
+    result = explorer.show(place=picked[2] * sizes[3] + picked[3], **values)
+    assert result.picked == picked
     expected = written_out(sizes, picked, groups)
     for at, (member, mask) in enumerate(zip(result.members, expected, strict=True)):
         assert torch.equal(member.shared, mask), member.norm
@@ -109,7 +110,7 @@ def test_neighbouring_sets_have_two_greys(explorer):
 
 
 def test_the_picked_cell_is_marked_in_every_panel(explorer):
-    explorer.show(samples=3, channels=6, height=2, width=4, n=2, c=4, h=1, w=2)
+    explorer.show(samples=3, channels=6, height=2, width=4, n=2, c=4, place=6)
     marks = explorer.artists.picked.get_path().vertices.reshape(len(NORMS), 2, 5, 2)
     for at in range(len(NORMS)):
         expected = centres((3, 6, 2, 4), at).reshape(3, 6, 8, 2)[2, 4, 6]
@@ -118,7 +119,7 @@ def test_the_picked_cell_is_marked_in_every_panel(explorer):
 
 
 def test_a_picked_cell_stays_inside_a_batch_that_shrinks(explorer):
-    result = explorer.show(samples=1, channels=2, height=1, width=1, groups=1, n=3, c=5, h=2, w=3)
+    result = explorer.show(samples=1, channels=2, height=1, width=1, groups=1, n=3, c=5, place=11)
     assert result.picked == (0, 1, 0, 0)
 
 
