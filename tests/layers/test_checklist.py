@@ -238,7 +238,7 @@ def test_its_output_can_be_changed_in_place_and_its_graph_run_twice(family):
         answers = []
         for layer in (family.layer(), family.torchs()):
             leaf = batch.clone().requires_grad_()
-            output = layer.train(training)(leaf).relu_().mul_(2)
+            output = layer.train(training)(leaf).mul_(2).relu_()
             output.sum().backward(retain_graph=True)
             output.sum().backward()
             answers.append((output, leaf.grad, layer.weight.grad))
