@@ -80,7 +80,7 @@ def normalize(
 
     Ioffe & Szegedy, "Batch Normalization" (2015), algorithm 1: https://arxiv.org/abs/1502.03167
     """
-    output = (widened(input) - mean) * torch.rsqrt(var + eps)
+    output = (widened(input) - mean) * torch.rsqrt(widened(var) + eps)
     if weight is not None:
         output = output * weight
     if bias is not None:
@@ -175,15 +175,19 @@ def widened(input: Tensor) -> Tensor:
     return input.to(torch.promote_types(dtype, torch.float32))
 
 
-def in_torch_layout(output: Tensor) -> Tensor:
-    """Channels-last if it is so already, else contiguous, as torch's: callers may `view` it."""
-    return output if is_channels_last(output) else output.contiguous()
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def is_channels_last(input: Tensor) -> bool:
     """Whether the channels of images or volumes are neighbours in memory, and only so."""
-    layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(input.dim())
+    layout = CHANNELS_LAST.get(input.dim())
     if layout is None or input.is_contiguous():
         return False
     # Of a view with gaps, like every second sample, what counts is the order of its strides.
     return torch.empty_like(input, device="meta").is_contiguous(memory_format=layout)
+
+
+def in_layout_of(input: Tensor, output: Tensor) -> Tensor:
+    """Lay an output out channels-last where the input is, else contiguously, as torch does."""
+    layout = CHANNELS_LAST[input.dim()] if is_channels_last(input) else torch.contiguous_format
+    return output.contiguous(memory_format=layout)

@@ -21,6 +21,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+from bnlab.functional.arithmetic import CHANNELS_LAST
+
 BLOCK = 1 << 20  # cells: a few blocks of float32 fit into some 16 MiB of cache
 
 
@@ -33,10 +35,16 @@ class Layout(ABC):
     """The number of cells that one statistic covers."""
     centred = True
     """Whether the mean is taken off."""
+    memory_format = torch.contiguous_format
 
     @abstractmethod
     def view(self, input: Tensor) -> Tensor:
         """Group the cells of an input: a copy only where its strides leave no other way."""
+
+    def empty(self, input: Tensor) -> Tensor:
+        """Make room for an output, of which a view is no copy."""
+        dtype = torch.promote_types(input.dtype, torch.float32)
+        return torch.empty_like(input, dtype=dtype, memory_format=self.memory_format)
 
     def unview(self, values: Tensor, shape: torch.Size) -> Tensor:
         """Bring a view back into the shape of the input."""
@@ -107,6 +115,8 @@ class Columns(Layout):
 
     def __init__(self, input: Tensor) -> None:
         self.columns = input.shape[1]
+        if input.dim() > 3:
+            self.memory_format = CHANNELS_LAST[input.dim()]
         self.size = input.shape[0] * input.shape[2:].numel()
         self.rows = max(1, BLOCK // 8 // max(1, self.columns))
 
@@ -331,12 +341,14 @@ class Lines(Layout):
         out: Tensor,
     ) -> tuple[Tensor, Tensor]:
         torch.mul(grad, values, out=out)
+        ones = grad.new_ones(self.size) if weight is None else weight
         # Products with a vector do both kinds of sums: along the lines and across them.
-        ones = grad.new_ones(grad.shape[1]) if weight is None else weight
-        grad_bias, grad_weight = grad.sum(0), rstd @ out
-        along, shift = out @ ones, grad @ ones
+        with torch.autocast(grad.device.type, enabled=False):
+            grad_bias, grad_weight = grad.sum(0), rstd @ out
+            along, shift = out @ ones, grad @ ones
+            if mean is not None:
+                grad_weight.sub_((mean * rstd) @ grad)
         if mean is not None:
-            grad_weight.sub_((mean * rstd) @ grad)
             along.addcmul_(mean, shift, value=-1)
         along.mul_(rstd.pow(3)).div_(-self.size)
         shift.mul_(rstd).div_(-self.size)

@@ -25,10 +25,10 @@ class Passes:
         """Return the normalised input and remember its statistics."""
         layout = self.layout
         values = layout.view(widened(input))
-        output = _like(values)
+        output = layout.empty(input)
         gamma, beta = _expanded(layout, weight), _expanded(layout, bias)
         statistics = []
-        for at, (block, result) in layout.blocks(values, output):
+        for at, (block, result) in layout.blocks(values, layout.view(output)):
             if layout.centred:
                 mean, var = self._centred(block, result)
                 block = result
@@ -39,7 +39,7 @@ class Passes:
             layout.transform(block, rstd, layout.cut(gamma, at), layout.cut(beta, at), result)
             statistics.append((mean, var, rstd))
         self.mean, self.var, self.rstd = map(_joined, zip(*statistics, strict=True))
-        return _as_input(layout, output, input)
+        return output.to(input.dtype)
 
     def _centred(self, block: Tensor, result: Tensor) -> tuple[Tensor, Tensor]:
         """Write the block less its mean to `result`; return the mean and the variance."""
@@ -61,10 +61,10 @@ class Passes:
         """Return the gradients of input, weight and bias."""
         layout = self.layout
         values, grad = layout.view(widened(input)), layout.view(widened(grad_output))
-        grad_input = _like(values)
+        grad_input = layout.empty(input)
         gamma = _expanded(layout, weight)
         gradients = []
-        for at, (block, upstream, result) in layout.blocks(values, grad, grad_input):
+        for at, (block, upstream, result) in layout.blocks(values, grad, layout.view(grad_input)):
             mean = self.mean[at] if layout.centred else None
             if mean is not None and self.far:
                 block = block - layout.spread(mean)
@@ -77,7 +77,7 @@ class Passes:
             None if parameter is None else layout.collapse(parts).view_as(parameter)
             for parameter, parts in zip((weight, bias), zip(*gradients, strict=True), strict=True)
         )
-        return _as_input(layout, grad_input, input), grad_weight, grad_bias
+        return grad_input.to(input.dtype), grad_weight, grad_bias
 
 
 def apply_in_blocks(
@@ -91,7 +91,7 @@ def apply_in_blocks(
 ) -> Tensor:
     """Normalise by statistics that are given."""
     values = layout.view(widened(input))
-    output = _like(values)
+    output = layout.empty(input)
     mean, var = widened(mean), widened(var)
     rstd = var.add(eps).rsqrt_()
     gamma, beta = _expanded(layout, weight), _expanded(layout, bias)
@@ -101,10 +101,10 @@ def apply_in_blocks(
         scale = layout.expand(rstd) if gamma is None else layout.expand(rstd) * gamma
         offset = layout.expand(mean) * scale
         beta = offset.neg_() if beta is None else torch.sub(beta, offset)
-    for at, (block, result) in layout.blocks(values, output):
+    for at, (block, result) in layout.blocks(values, layout.view(output)):
         source = torch.sub(block, layout.spread(mean[at]), out=result) if far else block
         layout.transform(source, rstd[at], layout.cut(gamma, at), layout.cut(beta, at), result)
-    return _as_input(layout, output, input)
+    return output.to(input.dtype)
 
 
 def _is_far(mean: Tensor, var: Tensor) -> bool:
@@ -112,17 +112,8 @@ def _is_far(mean: Tensor, var: Tensor) -> bool:
     return torch.addcmul(var, mean, mean, value=-1 / 16).min().item() < 0
 
 
-def _like(values: Tensor) -> Tensor:
-    return torch.empty_like(values, memory_format=torch.contiguous_format)
-
-
 def _expanded(layout: Layout, parameter: Tensor | None) -> Tensor | None:
     return None if parameter is None else layout.expand(widened(parameter))
-
-
-def _as_input(layout: Layout, view: Tensor, input: Tensor) -> Tensor:
-    tensor = layout.unview(view, input.shape)
-    return tensor if tensor.dtype == input.dtype else tensor.to(input.dtype)
 
 
 def _joined(parts: tuple[Tensor, ...]) -> Tensor:

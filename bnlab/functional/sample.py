@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bnlab.functional.arithmetic import is_channels_last, widened
+from bnlab.functional.arithmetic import in_layout_of, widened
 from bnlab.functional.checks import (
     check_floating,
     check_groups,
@@ -104,9 +104,7 @@ def group_norm(
     check_groups(input, num_groups)
     check_per_channel(input, weight=weight, bias=bias)
     output = standardize(input, Planes(input, num_groups), weight, bias, eps)[0]
-    if input.dim() == 4 and is_channels_last(input):
-        return output.contiguous(memory_format=torch.channels_last)
-    return output
+    return in_layout_of(input, output)
 
 
 def rms_norm(
@@ -148,7 +146,4 @@ def rms_norm(
     if eps is None:
         eps = torch.finfo(widened(input.new_empty(0)).dtype).eps
     layout = Lines(input, normalized_shape, centred=False)
-    output = standardize(input, layout, weight, None, eps)[0]
-    if is_channels_last(input):
-        return output.contiguous(memory_format=torch.channels_last)
-    return output
+    return in_layout_of(input, standardize(input, layout, weight, None, eps)[0])

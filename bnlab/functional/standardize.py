@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from bnlab.functional.arithmetic import in_torch_layout, moments, normalize, widened
+from bnlab.functional.arithmetic import in_layout_of, moments, normalize, widened
 from bnlab.functional.layouts import Layout
 from bnlab.functional.passes import Passes, apply_in_blocks
 
@@ -51,7 +51,7 @@ def apply_statistics(
         None if parameter is None else parameter.view(per_channel) for parameter in (weight, bias)
     )
     mean, var = mean.view(per_channel), var.view(per_channel)
-    return in_torch_layout(normalize(input, mean, var, gamma, beta, eps))
+    return in_layout_of(input, normalize(input, mean, var, gamma, beta, eps))
 
 
 def _definition(
@@ -71,7 +71,7 @@ def _definition(
         normalized = normalize(values, mean, var, eps=eps)
     output = layout.unview(layout.affine(normalized, weight, bias), input.shape)
     mean, var = mean.detach().flatten(), var.detach().flatten()
-    return in_torch_layout(output.to(input.dtype)), mean, var
+    return output.to(input.dtype).contiguous(memory_format=layout.memory_format), mean, var
 
 
 class _Differentiable(torch.autograd.Function):
