@@ -11,7 +11,6 @@ import bnlab
 def cases():
     """From a layer's name to torch's function that makes its cases."""
     # Imported late: it takes seconds.
-    pytest.importorskip("expecttest", reason="torch's own test code needs: pip install expecttest")
     from torch.testing._internal.common_modules import module_db
 
     return {info.name: info.module_inputs_func for info in module_db}
