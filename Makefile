@@ -17,7 +17,8 @@ help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 22
 
 lab: $(READY)  ## open the notebooks in JupyterLab (LAB_FLAGS=--no-browser and the like)
-	cd notebooks && ../.venv/bin/python -m jupyterlab $(LAB_FLAGS) 00-start-here.ipynb
+	cd notebooks && JUPYTER_CONFIG_PATH="$(CURDIR)/config$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \
+	  ../.venv/bin/python -m jupyterlab $(LAB_FLAGS) 00-start-here.ipynb
 
 test: $(READY)  ## run every check: style, types, package, doctests, notebooks, browser
 	$(RUN) pytest $(TEST_FLAGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,12 +13,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import BrowserContext, ViewportSize, sync_playwright
 
+ROOT = Path(__file__).parent.parent.parent
 VIEWPORT: ViewportSize = {"width": 1300, "height": 1000}
 SETTINGS = {
     # Cells out of sight stay in the page, so that a test can look at them.
@@ -72,6 +74,7 @@ class Lab:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = private / "lab.log"
         mine = {
+            "JUPYTER_CONFIG_PATH": ROOT / "config",
             "JUPYTER_CONFIG_DIR": private / "config",
             "JUPYTER_DATA_DIR": private / "data",
             "JUPYTER_RUNTIME_DIR": private / "runtime",
@@ -84,9 +87,9 @@ class Lab:
         settings.parent.mkdir(parents=True)
         settings.write_text(json.dumps(SETTINGS))
 
-    def start(self) -> None:
-        """Start the server and wait until it answers."""
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    @property
+    def flags(self) -> list[str]:
+        """JupyterLab's command line."""
         options = {
             "ServerApp.port": self.port,
             "ServerApp.port_retries": 0,
@@ -96,10 +99,17 @@ class Lab:
             # The page's `jupyterapp` tells whether a kernel is ready and idle.
             "LabApp.expose_app_in_browser": True,
         }
-        command += [f"--{name}={value}" for name, value in options.items()]
+        return ["--no-browser", "--allow-root", *(f"--{k}={v}" for k, v in options.items())]
+
+    def start(self, *command: str) -> None:
+        """Start the server, by this command or else directly, and wait until it answers."""
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, env=self.environment, stdout=log, stderr=subprocess.STDOUT
+                command or [sys.executable, "-m", "jupyterlab", *self.flags],
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         deadline = time.monotonic() + 60
         while not self._answers():
@@ -110,11 +120,11 @@ class Lab:
 
     def stop(self) -> None:
         """Stop the server and, with it, its kernels."""
-        self.process.terminate()
+        self._signal(signal.SIGTERM)
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self._signal(signal.SIGKILL)
             self.process.wait()
 
     def api(self, path: str, method: str = "GET") -> Any:
@@ -132,6 +142,10 @@ class Lab:
         """Sign a notebook as its author would: `jupyter trust`."""
         command = [sys.executable, "-m", "jupyter", "trust", str(self.folder / name)]
         subprocess.run(command, env=self.environment, check=True, capture_output=True)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
     def _answers(self) -> bool:
         try:
