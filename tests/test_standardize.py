@@ -89,6 +89,14 @@ def test_float32_is_exact_at_a_mean_of_10_000(layout):
             assert (ours - exact).abs().max() < 2e-6, name
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_float32_is_exact_over_many_cells(offset):
+    images = torch.randn(2, 2, 409, 401) + offset
+    for norm in NORMS.values():
+        exact = norm(images.double(), None, None)
+        assert (norm(images, None, None) - exact).abs().max() < 2e-6 * exact.abs().max()
+
+
 @pytest.mark.parametrize("name", NORMS)
 def test_no_more_than_the_input_is_kept_for_the_backward_pass(name):
     images = torch.randn(8, 6, 16, 16, requires_grad=True)

@@ -8,6 +8,8 @@ from torch import Tensor
 from bnlab.functional.arithmetic import widened
 from bnlab.functional.layouts import Layout
 
+SMALL = 1 << 16
+
 
 class Passes:
     """One forward pass, and the statistics that its backward pass needs again."""
@@ -95,9 +97,10 @@ def apply_in_blocks(
     mean, var = widened(mean), widened(var)
     rstd = var.add(eps).rsqrt_()
     gamma, beta = _expanded(layout, weight), _expanded(layout, bias)
-    far = _is_far(mean, var)
+    # A pass over a small input costs less than to find out whether it can be saved.
+    far = values.numel() < SMALL or _is_far(mean, var)
     if not far:
-        # One pass less: the mean goes into the shift.
+        # The mean goes into the shift.
         scale = layout.expand(rstd) if gamma is None else layout.expand(rstd) * gamma
         offset = layout.expand(mean) * scale
         beta = offset.neg_() if beta is None else torch.sub(beta, offset)
