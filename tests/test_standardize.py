@@ -7,6 +7,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bnlab import functional
 from bnlab.functional import layouts
+from bnlab.functional.columns import Columns
+from bnlab.functional.lines import Lines
+from bnlab.functional.planes import Planes
 from bnlab.functional.standardize import _definition, standardize
 
 IMAGES = torch.randn(4, 6, 5, 3, dtype=torch.float64) * 2 + 1
@@ -14,13 +17,13 @@ CHANNELS_LAST = IMAGES.to(memory_format=torch.channels_last)
 PER_CHANNEL = (torch.linspace(-1, 2, 6).double(), torch.linspace(1, -1, 6).double())
 PER_CELL = tuple(torch.linspace(start, 2, 15).double().view(5, 3) for start in (-1, 1))
 LAYOUTS = {
-    "batch norm of vectors": (IMAGES[..., 0, 0].contiguous(), layouts.Columns, PER_CHANNEL),
-    "batch norm of images": (IMAGES, layouts.Planes, PER_CHANNEL),
-    "batch norm, channels last": (CHANNELS_LAST, layouts.Columns, PER_CHANNEL),
-    "instance norm": (IMAGES, lambda x: layouts.Planes(x, groups=6), PER_CHANNEL),
-    "group norm": (IMAGES, lambda x: layouts.Planes(x, groups=2), PER_CHANNEL),
-    "layer norm": (IMAGES, lambda x: layouts.Lines(x, (5, 3)), PER_CELL),
-    "RMS norm": (IMAGES, lambda x: layouts.Lines(x, (5, 3), centred=False), PER_CELL),
+    "batch norm of vectors": (IMAGES[..., 0, 0].contiguous(), Columns, PER_CHANNEL),
+    "batch norm of images": (IMAGES, Planes, PER_CHANNEL),
+    "batch norm, channels last": (CHANNELS_LAST, Columns, PER_CHANNEL),
+    "instance norm": (IMAGES, lambda x: Planes(x, groups=6), PER_CHANNEL),
+    "group norm": (IMAGES, lambda x: Planes(x, groups=2), PER_CHANNEL),
+    "layer norm": (IMAGES, lambda x: Lines(x, (5, 3)), PER_CELL),
+    "RMS norm": (IMAGES, lambda x: Lines(x, (5, 3), centred=False), PER_CELL),
 }
 NORMS = {
     "batch_norm": lambda x, w, b: functional.batch_norm(x, None, None, w, b, training=True),

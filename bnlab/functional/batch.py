@@ -11,7 +11,9 @@ from bnlab.functional.checks import (
     check_per_channel,
     check_running,
 )
-from bnlab.functional.layouts import Columns, Layout, Planes
+from bnlab.functional.columns import Columns
+from bnlab.functional.layouts import Layout
+from bnlab.functional.planes import Planes
 from bnlab.functional.standardize import apply_statistics, standardize
 
 

@@ -14,7 +14,8 @@ from bnlab.functional.checks import (
     check_normalized_shape,
     check_per_channel,
 )
-from bnlab.functional.layouts import Lines, Planes
+from bnlab.functional.lines import Lines
+from bnlab.functional.planes import Planes
 from bnlab.functional.standardize import standardize
 
 

@@ -1,0 +1,87 @@
+"""A statistic for each column of a matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from bnlab.functional import layouts
+from bnlab.functional.arithmetic import CHANNELS_LAST
+from bnlab.functional.layouts import Layout
+
+
+class Columns(Layout):
+    """`(rows, columns)`: statistics and parameters belong to a column.
+
+    Batch norm of vectors, and of images in channels-last memory.
+    """
+
+    dim = (0,)
+
+    def __init__(self, input: Tensor) -> None:
+        self.columns = input.shape[1]
+        if input.dim() > 3:
+            self.memory_format = CHANNELS_LAST[input.dim()]
+        self.size = input.shape[0] * input.shape[2:].numel()
+        self.rows = max(1, layouts.BLOCK // 8 // max(1, self.columns))
+
+    def view(self, input: Tensor) -> Tensor:
+        return input if input.dim() == 2 else input.movedim(1, -1).reshape(self.size, self.columns)
+
+    def unview(self, values: Tensor, shape: torch.Size) -> Tensor:
+        if len(shape) == 2:
+            return values
+        return values.view(shape[0], *shape[2:], shape[1]).movedim(-1, 1)
+
+    def blocks(self, *views: Tensor) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
+        yield slice(None), views
+
+    def spread(self, statistic: Tensor) -> Tensor:
+        return statistic
+
+    def mean(self, values: Tensor) -> Tensor:
+        return values.mean(0)
+
+    def mean_square(self, values: Tensor) -> Tensor:
+        if values.shape[0] <= self.rows:
+            return values.square().mean(0)
+        return self._dot(values, values).div_(self.size)
+
+    def transform(
+        self, values: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor
+    ) -> None:
+        scale = rstd if weight is None else rstd * weight
+        if bias is None:
+            torch.mul(values, scale, out=out)
+        else:
+            torch.addcmul(bias, values, scale, out=out)
+
+    def backward(
+        self,
+        grad: Tensor,
+        values: Tensor,
+        mean: Tensor | None,
+        rstd: Tensor,
+        weight: Tensor | None,
+        out: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        grad_bias = grad.sum(0)
+        grad_weight = self._dot(grad, values)
+        if mean is not None:
+            grad_weight.addcmul_(mean, grad_bias, value=-1)
+        grad_weight.mul_(rstd)
+        scale = rstd if weight is None else rstd * weight
+        along = (grad_weight * scale).mul_(rstd).div_(-self.size)
+        shift = (grad_bias * scale).div_(-self.size)
+        if mean is not None:
+            shift.addcmul_(mean, along, value=-1)
+        torch.addcmul(shift, values, along, out=out).addcmul_(grad, scale)
+        return grad_weight, grad_bias
+
+    def _dot(self, a: Tensor, b: Tensor) -> Tensor:
+        if a.shape[0] <= self.rows:
+            return (a * b).sum(0)
+        blocks = zip(a.split(self.rows), b.split(self.rows), strict=True)
+        return torch.stack([(one * other).sum(0) for one, other in blocks]).sum(0)
