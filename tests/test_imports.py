@@ -35,7 +35,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
 def part(path: Path) -> str:
-    """`plots` for a file in plots/, `layers` for layers.py."""
+    """`plots` for a file in plots/, `data` for data.py."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
