@@ -8,7 +8,7 @@ from torch import Tensor
 from bnlab.functional.arithmetic import widened
 from bnlab.functional.layouts import Layout
 
-SMALL = 1 << 16
+SMALL = 1 << 16  # cells: a pass over them costs less than to find out whether it can be saved
 
 
 class Passes:
@@ -97,15 +97,14 @@ def apply_in_blocks(
     mean, var = widened(mean), widened(var)
     rstd = var.add(eps).rsqrt_()
     gamma, beta = _expanded(layout, weight), _expanded(layout, bias)
-    # A pass over a small input costs less than to find out whether it can be saved.
-    far = values.numel() < SMALL or _is_far(mean, var)
-    if not far:
-        # The mean goes into the shift.
+    subtract = values.numel() < SMALL or _is_far(mean, var)
+    if not subtract:
+        # A pass less: the mean goes into the shift.
         scale = layout.expand(rstd) if gamma is None else layout.expand(rstd) * gamma
         offset = layout.expand(mean) * scale
         beta = offset.neg_() if beta is None else torch.sub(beta, offset)
     for at, (block, result) in layout.blocks(values, layout.view(output)):
-        source = torch.sub(block, layout.spread(mean[at]), out=result) if far else block
+        source = torch.sub(block, layout.spread(mean[at]), out=result) if subtract else block
         layout.transform(source, rstd[at], layout.cut(gamma, at), layout.cut(beta, at), result)
     return output.to(input.dtype)
 
