@@ -43,6 +43,17 @@ def styled() -> AbstractContextManager[None]:
     return matplotlib.rc_context(_style())
 
 
+def change(artist: Artist, **properties: object) -> None:
+    """Set the properties that differ: an artist left as it is need not be drawn again."""
+    artist.set(
+        **{
+            name: value
+            for name, value in properties.items()
+            if getattr(artist, f"get_{name}")() != value
+        }
+    )
+
+
 def new_figure(size: tuple[float, float]) -> Figure:
     """A figure that pyplot does not know of, so that nothing else shows it or keeps it alive."""
     return Figure(figsize=size, dpi=SVG_DPI)
@@ -62,6 +73,7 @@ class LayeredFigure:
     def __init__(self, figure: Figure) -> None:
         self.figure = figure
         self.moving: list[Artist] = []
+        self._pieces: dict[Artist, str] = {}
         with styled():
             figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -80,6 +92,7 @@ class LayeredFigure:
         return True
 
     def _calm(self) -> None:
+        self._pieces.clear()
         for artist in self.figure.findobj():
             artist.stale = False
 
@@ -112,21 +125,20 @@ class LayeredFigure:
 
     def svg_moving(self) -> str:
         """The inside of an `<svg>` with all that moves, from back to front."""
-        self.settle()
-
-        def draw(renderer: RendererBase) -> None:
-            for artist in self.moving:
-                artist.draw(renderer)
-
-        with styled():
-            return self._svg(draw)
+        return "".join(self.svg_pieces())
 
     def svg_pieces(self) -> list[str]:
-        """As `svg_moving`, but each artist's piece by itself: none needs another's definitions."""
+        """As `svg_moving`, but artist by artist: none needs another's definitions.
+
+        Only what has changed since the last time is drawn; of the rest the last piece serves.
+        """
         self.settle()
+        seen = [artist for artist in self.moving if artist.get_visible()]
         with styled():
-            pieces = [self._svg(artist.draw) for artist in self.moving]
-        return [piece for piece in pieces if piece]
+            for artist in seen:
+                if artist.stale or artist not in self._pieces:
+                    self._pieces[artist] = self._svg(artist.draw)
+        return [piece for artist in seen if (piece := self._pieces[artist])]
 
     @property
     def view_box(self) -> str:

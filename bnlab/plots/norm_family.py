@@ -14,6 +14,7 @@ from matplotlib.text import Text
 from torch import Tensor
 
 from bnlab.plots.cells import SLICES, Block, Slices, polygons, rectangles, strokes
+from bnlab.plots.layers import change
 
 LIT, DARK, PICKED, EVEN, ODD = "#0072B2", "#00344F", "#E69F00", "#F4F4F4", "#D6D6D6"
 
@@ -120,12 +121,12 @@ class FamilyArtists:
             count.set_text("\n\n".join(member.counts))
         for sample, text in enumerate(self.samples):
             middle = panel.top(min(sample, samples - 1)) + panel.size * channels / 2
-            text.set(y=middle, visible=sample < samples)
+            change(text, position=(text.get_position()[0], middle), visible=sample < samples)
         down, across, deep = self.sizes
         left, back = block.at([(0, channels / 2, 0), (samples, 0, 0)])
-        down.set(text=f"C = {channels}\n↓", y=left[1])
+        change(down, text=f"C = {channels}\n↓", position=(down.get_position()[0], left[1]))
         across.set_text(f"H·W = {height}·{width} →")
-        deep.set(text=f"N = {samples} ↗", x=LEFT + back[0] - 6, y=back[1] + 2)
+        change(deep, text=f"N = {samples} ↗", position=(LEFT + back[0] - 6, back[1] + 2))
         self.address.set_text("picked cell x[{}, {}, {}, {}]".format(*result.picked))
 
 
@@ -136,8 +137,9 @@ def _each(points: np.ndarray, lefts: Sequence[float]) -> np.ndarray:
 
 
 def _cut(patch: PathPatch, path: Path) -> None:
-    patch.set_path(path)
-    patch.stale = True  # which `set_path` leaves undone
+    if not np.array_equal(path.vertices, patch.get_path().vertices):
+        patch.set_path(path)
+        patch.stale = True  # which `set_path` leaves undone
 
 
 def draw_norm_family(ax: Axes, result: Family) -> FamilyArtists:

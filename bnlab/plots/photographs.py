@@ -15,6 +15,8 @@ from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 from torch import Tensor
 
+from bnlab.plots.layers import change
+
 SAME, MOVED = "#0072B2", "#B34700"
 REACH = 2.5  # normalised values from -REACH to REACH are shown as black to white
 STEP = 8  # of 255 levels: what is left out is hardly seen, and half of the bytes
@@ -69,11 +71,13 @@ class ForgettingArtists:
             places = zip(self.unchanged[at], self.pictures[at], self.words[at], strict=True)
             for (still, image, text), picture, moved in zip(places, seen, moves, strict=True):
                 values = pixels(picture)
-                image.set_data(values)
-                image.set_visible(not np.array_equal(values, np.asarray(still.get_array())))
+                if not np.array_equal(values, np.asarray(image.get_array())):
+                    image.set_data(values)
+                moved_at_all = not np.array_equal(values, np.asarray(still.get_array()))
+                change(image, visible=moved_at_all)
                 forgot = moved < 0.005
                 words = f"= same ({moved:.1%})" if forgot else f"≠ moved {moved:.0%}"
-                text.set(text=words, color=SAME if forgot else MOVED)
+                change(text, text=words, color=SAME if forgot else MOVED)
 
 
 def draw_forgetting(axes: np.ndarray, result: Forgetting) -> ForgettingArtists:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from bnlab.plots.layers import LayeredFigure, new_figure, shorten_svg, styled
+from bnlab.plots.layers import LayeredFigure, change, new_figure, shorten_svg, styled
 
 
 class Wave:
@@ -135,6 +135,43 @@ def test_svg_is_the_same_twice_and_hides_what_is_hidden() -> None:
     assert list(moving(0.5)) == list(moving(0.5))
     assert len(list(moving(0.5))) == 3
     assert len(list(moving(0.0))) == 2
+
+
+def test_only_what_changed_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawings: list[str] = []
+    wave = Wave()
+    for artist in (wave.line, wave.word):
+
+        def draw(*arguments: object, of=artist, really=artist.draw) -> None:
+            drawings.append(type(of).__name__)
+            really(*arguments)
+
+        monkeypatch.setattr(artist, "draw", draw)
+    for height in HEIGHTS:
+        wave.move(height)
+        wave.layers.svg_moving()
+    for height, again in ((1.5, ["Line2D"]), (1.0, ["Line2D"]), (-1.0, ["Line2D", "Text"])):
+        drawings.clear()
+        wave.move(height)
+        moving = wave.layers.svg_moving()
+        assert drawings == again
+        fresh = Wave()
+        fresh.move(height)
+        assert drawn(moving) == drawn(fresh.layers.svg_moving())
+    drawings.clear()
+    wave.layers.svg_moving()
+    assert drawings == []
+
+
+def test_a_change_to_what_an_artist_is_already_leaves_it_as_drawn() -> None:
+    wave = Wave()
+    wave.move(1.0)
+    wave.layers.svg_moving()
+    change(wave.word, text="up", position=(0.5, 1.5), visible=True)
+    assert not wave.word.stale
+    change(wave.word, text="up", position=(0.5, 1.2))
+    assert wave.word.stale
+    assert wave.word.get_position() == (0.5, 1.2)
 
 
 def test_view_box_is_the_size_in_points() -> None:
