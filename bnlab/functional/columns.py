@@ -45,8 +45,6 @@ class Columns(Layout):
         return values.mean(0)
 
     def mean_square(self, values: Tensor) -> Tensor:
-        if values.shape[0] <= self.rows:
-            return values.square().mean(0)
         return self._dot(values, values).div_(self.size)
 
     def transform(

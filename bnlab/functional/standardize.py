@@ -62,15 +62,14 @@ def _definition(
         # A mean of 10,000 is rounded, by 0.0005 in float32. Normalising forgets every shift, so
         # the mean is taken off first: the one of what remains is small and thus exact.
         shift = values.detach().mean(layout.dim, keepdim=True)
-        mean, var = moments(values - shift, layout.dim)
-        normalized = normalize(values - shift, mean, var, eps=eps)
-        mean = shift + mean
+        values = values - shift
+        mean, var = moments(values, layout.dim)
     else:
         var = values.square().mean(layout.dim, keepdim=True)
-        mean = torch.zeros_like(var)
-        normalized = normalize(values, mean, var, eps=eps)
+        shift = mean = torch.zeros_like(var)
+    normalized = normalize(values, mean, var, eps=eps)
     output = layout.unview(layout.affine(normalized, weight, bias), input.shape)
-    mean, var = mean.detach().flatten(), var.detach().flatten()
+    mean, var = (shift + mean).detach().flatten(), var.detach().flatten()
     return output.to(input.dtype).contiguous(memory_format=layout.memory_format), mean, var
 
 
