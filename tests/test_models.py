@@ -94,6 +94,50 @@ def test_without_a_norm_only_the_norms_are_missing(build):
     assert [name for name, _ in bare.named_children()] == names
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sigmoid", nn.Sigmoid), ("tanh", nn.Tanh), ("relu", nn.ReLU)]
+)
+def test_mlp_norms_stand_on_the_side_that_is_asked_for(name, kind):
+    before, after = (
+        models.mlp(64, bnlab.BatchNorm1d, activation=name, norm_last=last) for last in (False, True)
+    )
+    hidden = [nn.Linear, bnlab.BatchNorm1d, kind]
+    assert [type(m) for m in before] == [*hidden, *hidden, nn.Linear]
+    hidden = [nn.Linear, kind, bnlab.BatchNorm1d]
+    assert [type(m) for m in after] == [*hidden, *hidden, nn.Linear]
+    assert before.state_dict().keys() == after.state_dict().keys()
+
+
+def test_mlp_draws_the_same_weights_with_or_without_norms():
+    drawn = []
+    for settings in ({}, {"norm": nn.BatchNorm1d}, {"norm": nn.BatchNorm1d, "norm_last": True}):
+        torch.manual_seed(5)
+        drawn.append(models.mlp(64, **settings).output.weight)
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], drawn[2])
+
+
+@pytest.mark.parametrize("norm", [None, *NORMS_2D])
+def test_residual_net_goes_around_its_branches(norm):
+    model = models.residual_net(norm, width=4, blocks=2)
+    scores = model(torch.randn(3, 1, 8, 8))
+    scores.sum().backward()
+    assert scores.shape == (3, 10)
+    assert all(p.grad is not None for p in model.parameters())
+    if norm is not None:
+        assert count(model, norm) == 1 + 2 * 2
+        nn.init.zeros_(model.block1.branch.norm2.weight)
+        maps = torch.rand(3, 4, 4, 4)
+        assert torch.equal(model.block1(maps), maps)
+
+
+def test_networks_name_what_they_do_not_know():
+    with pytest.raises(ValueError, match="sigmoid, tanh, relu, but is 'gelu'"):
+        models.mlp(64, activation="gelu")
+    with pytest.raises(ValueError, match="at least 1, but is 0"):
+        models.residual_net(None, blocks=0)
+
+
 def test_deep_mlp_weights_have_the_chosen_spread():
     model = models.deep_mlp(inputs=400, width=300, depth=4, gain=1.7)
     layers = [m for m in model if isinstance(m, nn.Linear)]

@@ -8,6 +8,7 @@ convolution's bias only where no norm follows, as published.
 """
 
 from bnlab.models.published import Residual, lenet, mobilenet_v2, resnet18, resnet50
+from bnlab.models.residual import residual_net
 from bnlab.models.small import Norm, conv_net, deep_mlp, mlp, two_layer
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "lenet",
     "mlp",
     "mobilenet_v2",
+    "residual_net",
     "resnet18",
     "resnet50",
     "two_layer",

@@ -51,31 +51,43 @@ def conv_net(
     )
 
 
-def mlp(inputs: int, norm: Norm | None = None, *, classes: int = 10) -> nn.Sequential:
+def mlp(
+    inputs: int,
+    norm: Norm | None = None,
+    *,
+    classes: int = 10,
+    activation: str = "relu",
+    norm_last: bool = False,
+) -> nn.Sequential:
     """Build the multilayer perceptron of the tutorials: inputs-128-64-classes with ReLU.
 
     Args:
         inputs: Number of inputs, 784 for MNIST and 64 for scikit-learn's digits.
-        norm: Norm factory, used before both ReLUs, or None.
+        norm: Norm factory, used with both activations, or None.
         classes: Number of outputs.
+        activation: 'sigmoid', 'tanh' or 'relu'.
+        norm_last: Whether the norm comes after the activation instead of before it.
 
     Shape:
         - input: :math:`(N, inputs)`
         - output: :math:`(N, classes)`
 
+    Raises:
+        ValueError: There is no such activation.
+
     Example:
         >>> [name for name, _ in mlp(64, nn.BatchNorm1d).named_children()]
         ['linear1', 'norm1', 'relu1', 'linear2', 'norm2', 'relu2', 'output']
+        >>> [name for name, _ in mlp(64, nn.BatchNorm1d, norm_last=True).named_children()]
+        ['linear1', 'relu1', 'norm1', 'linear2', 'relu2', 'norm2', 'output']
     """
-    return chain(
-        linear1=nn.Linear(inputs, 128),
-        norm1=norm_or_none(norm, 128),
-        relu1=nn.ReLU(),
-        linear2=nn.Linear(128, 64),
-        norm2=norm_or_none(norm, 64),
-        relu2=nn.ReLU(),
-        output=nn.Linear(64, classes),
-    )
+    kind = _activation(activation)
+    layers: dict[str, nn.Module | None] = {}
+    for number, (fan_in, fan_out) in enumerate(((inputs, 128), (128, 64)), start=1):
+        layers[f"linear{number}"] = nn.Linear(fan_in, fan_out)
+        follow = {f"norm{number}": norm_or_none(norm, fan_out), f"{activation}{number}": kind()}
+        layers |= dict(reversed(follow.items())) if norm_last else follow
+    return chain(**layers, output=nn.Linear(64, classes))
 
 
 def two_layer(norm: Norm | None) -> nn.Sequential:
@@ -139,9 +151,7 @@ def deep_mlp(
 
     With the defaults and batches of 60, the network of Ioffe & Szegedy (2015), section 4.1.
     """
-    activations = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
-    if activation not in activations:
-        raise ValueError(f"activation is one of {', '.join(activations)}, but is {activation!r}")
+    kind = _activation(activation)
     if depth < 1:
         raise ValueError(f"depth is a number of hidden layers, at least 1, but is {depth}")
     generator = torch.Generator().manual_seed(seed)
@@ -157,5 +167,12 @@ def deep_mlp(
     for number in range(1, depth + 1):
         layers[f"linear{number}"] = linear(inputs if number == 1 else width, width)
         layers[f"norm{number}"] = norm_or_none(norm, width)
-        layers[f"activation{number}"] = activations[activation]()
+        layers[f"activation{number}"] = kind()
     return chain(**layers, output=linear(width, classes))
+
+
+def _activation(name: str) -> type[nn.Module]:
+    activations = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
+    if name not in activations:
+        raise ValueError(f"activation is one of {', '.join(activations)}, but is {name!r}")
+    return activations[name]
