@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -14,39 +12,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bnlab.data import Dataset, Split
+from bnlab.recording import record as record_statistics
+from bnlab.training.checks import check_data, check_schedule, check_scores, count_classes
+from bnlab.training.history import History
 
-
-@dataclass(repr=False)
-class History:
-    r"""What `fit` saw.
-
-    Attributes:
-        loss: Of each step, on that step's batch.
-        train_accuracy: After each epoch, in eval mode, between 0 and 1.
-        test_accuracy: The same on the test split.
-        ratios: For each weight matrix the size of each step's update beside the weight's own,
-            :math:`\|\Delta W\| / \|W\|`; empty unless asked for.
-        seconds: How long it took.
-        stopped: Why training ended early; empty if it did not.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    train_accuracy: list[float] = field(default_factory=list)
-    test_accuracy: list[float] = field(default_factory=list)
-    ratios: dict[str, list[float]] = field(default_factory=dict)
-    seconds: float = 0.0
-    stopped: str = ""
-
-    def __repr__(self) -> str:
-        if not self.loss:
-            return "History(0 steps)"
-        parts = [
-            f"{len(self.test_accuracy)} epochs, {len(self.loss)} steps",
-            f"loss {self.loss[0]:.3f} → {self.loss[-1]:.3f}",
-            f"accuracy {self.train_accuracy[-1]:.3f} (train), {self.test_accuracy[-1]:.3f} (test)",
-            f"{self.seconds:.1f} s",
-        ]
-        return f"History({'; '.join(parts + ([self.stopped] if self.stopped else []))})"
+Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
 
 
 def fit(
@@ -55,12 +26,16 @@ def fit(
     *,
     epochs: int = 10,
     batch_size: int = 64,
-    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+    optimizer: Optimizer | None = None,
     lr: float = 0.1,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    schedule: Schedule | None = None,
     seed: int = 0,
     progress: bool = True,
     on_step: Callable[[int, float], None] | None = None,
     ratios: bool = False,
+    record: Mapping[str, Any] | None = None,
 ) -> History:
     r"""Train `model` in place by the cross-entropy of its outputs, and return what happened.
 
@@ -75,13 +50,20 @@ def fit(
         epochs: Passes over the training split.
         batch_size: Samples in a step.
         optimizer: Takes the parameters and returns an optimizer, for example
-            `lambda params: torch.optim.Adam(params, lr=1e-3)`; None is SGD with `lr` and
-            momentum 0.9.
-        lr: Learning rate of that SGD; of no account beside an `optimizer`.
+            `lambda params: torch.optim.Adam(params, lr=1e-3)`; None is SGD with `lr`, `momentum`
+            and `weight_decay`, which are of no account beside an `optimizer`.
+        lr: Learning rate of that SGD.
+        momentum: Its momentum.
+        weight_decay: Its weight decay, of all parameters alike.
+        schedule: Takes the optimizer and returns a scheduler of `torch.optim.lr_scheduler`, which
+            moves on once a *step*: there are `epochs * (samples // batch_size)` of them. For
+            example `lambda optimizer: CosineAnnealingLR(optimizer, T_max=210)`.
         seed: Decides the order of the samples and what dropout drops.
         progress: Whether a bar shows how far the training is.
         on_step: Called after each step with its number (from 0) and its loss.
         ratios: Whether `History.ratios` is filled.
+        record: Arguments of `bnlab.record`, for example `{"layers": nn.BatchNorm1d, "every": 10}`,
+            to fill `History.recording`; `{}` records every layer in every step.
 
     Shape:
         - inputs: :math:`(N, *)`, whatever `model` takes
@@ -90,7 +72,8 @@ def fit(
 
     Raises:
         ValueError: The data are empty or do not fit each other, a batch is larger than the
-            training split, or the model has nothing to train.
+            training split, the model has nothing to train or returns another shape.
+        TypeError: `schedule` makes something that wants more than to be told of a step.
 
     Example:
         >>> from bnlab import data, models
@@ -105,45 +88,47 @@ def fit(
     Training stops, and `History.stopped` says so, at the first loss that is not finite; that step
     is not taken.
     """
-    _check(data, epochs, batch_size)
+    check_data(data, epochs, batch_size)
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise ValueError("the model has no parameter that requires a gradient: nothing to train")
     if optimizer is None:
-        optimize: torch.optim.Optimizer = torch.optim.SGD(parameters, lr=lr, momentum=0.9)
+        optimize: torch.optim.Optimizer = torch.optim.SGD(
+            parameters, lr=lr, momentum=momentum, weight_decay=weight_decay
+        )
     else:
         optimize = optimizer(parameters)
-    device = parameters[0].device
+    scheduler = None if schedule is None else check_schedule(schedule(optimize))
+    device, classes = parameters[0].device, count_classes(data)
     train, test = (
         Split(s.inputs.to(device), s.targets.to(device)) for s in (data.train, data.test)
     )
     weights = {n: p for n, p in model.named_parameters() if p.requires_grad and p.dim() > 1}
     history = History(ratios={name: [] for name in weights} if ratios else {})
     order = torch.Generator().manual_seed(seed)
-    steps = epochs * len(_batches(train, batch_size, torch.Generator()))
     start = time.perf_counter()
 
-    with (
-        _mode(model, training=True),
-        torch.random.fork_rng(devices=[]),
-        torch.enable_grad(),
-        _bar(steps, progress) as bar,
-    ):
+    with ExitStack() as during:
+        during.enter_context(_mode(model, training=True))
+        during.enter_context(torch.random.fork_rng(devices=[]))
+        during.enter_context(torch.enable_grad())
+        bar = during.enter_context(_bar(epochs * (len(train.targets) // batch_size), progress))
+        if record is not None:
+            history.recording = during.enter_context(record_statistics(model, **record))
         torch.default_generator.manual_seed(seed)
         for epoch in range(epochs):
-            for rows in _batches(train, batch_size, order):
-                loss = cross_entropy(model(train.inputs[rows]), train.targets[rows])
-                history.loss.append(loss.item())
-                if not math.isfinite(history.loss[-1]):
-                    history.stopped = (
-                        f"stopped in epoch {epoch + 1} at step {len(history.loss) - 1}: "
-                        f"the loss is {history.loss[-1]}; try a smaller learning rate"
-                    )
+            for rows in batches(len(train.targets), batch_size, order):
+                scores = model(train.inputs[rows])
+                check_scores(scores, batch_size, classes)
+                loss = cross_entropy(scores, train.targets[rows])
+                if not history.take(loss.item(), epoch):
                     break
                 optimize.zero_grad()
                 loss.backward()
                 before = {n: w.detach().clone() for n, w in weights.items()} if ratios else {}
                 optimize.step()
+                if scheduler is not None:
+                    scheduler.step()
                 for name, old in before.items():
                     update = weights[name].detach() - old
                     history.ratios[name].append((update.norm() / old.norm()).item())
@@ -151,8 +136,13 @@ def fit(
                     on_step(len(history.loss) - 1, history.loss[-1])
                 if bar is not None:
                     bar.update()
-            history.train_accuracy.append(accuracy(model, train))
-            history.test_accuracy.append(accuracy(model, test))
+            for split, losses, accuracies in (
+                (train, history.train_loss, history.train_accuracy),
+                (test, history.test_loss, history.test_accuracy),
+            ):
+                mean, share = _evaluate(model, split, 1024)
+                losses.append(mean)
+                accuracies.append(share)
             if bar is not None:
                 bar.set_postfix(test=f"{history.test_accuracy[-1]:.3f}")
             if history.stopped:
@@ -179,19 +169,26 @@ def accuracy(model: nn.Module, split: Split, *, batch_size: int = 1024) -> float
         >>> round(accuracy(nn.Identity(), split), 3)
         0.667
     """
-    right = 0
+    return _evaluate(model, split, batch_size)[1]
+
+
+def batches(samples: int, batch_size: int, order: torch.Generator) -> list[Tensor]:
+    """Deal the samples into full batches, in an order drawn anew."""
+    rows = torch.randperm(samples, generator=order).split(batch_size)
+    return [batch for batch in rows if len(batch) == batch_size]
+
+
+def _evaluate(model: nn.Module, split: Split, batch_size: int) -> tuple[float, float]:
+    """Mean loss and accuracy in eval mode."""
+    loss, right = 0.0, 0
     with _mode(model, training=False), torch.no_grad():
         for inputs, targets in zip(
             split.inputs.split(batch_size), split.targets.split(batch_size), strict=True
         ):
             scores = model(inputs)
+            loss += float(cross_entropy(scores, targets, reduction="sum"))
             right += int(((scores.argmax(1) == targets) & scores.isfinite().all(1)).sum())
-    return right / len(split.targets)
-
-
-def _batches(split: Split, batch_size: int, order: torch.Generator) -> list[Tensor]:
-    rows = torch.randperm(len(split.targets), generator=order).split(batch_size)
-    return [batch for batch in rows if len(batch) == batch_size]
+    return loss / len(split.targets), right / len(split.targets)
 
 
 @contextmanager
@@ -215,28 +212,3 @@ def _bar(steps: int, progress: bool) -> Iterator[Any]:
 
     with tqdm(total=steps, unit="step") as bar:
         yield bar
-
-
-def _check(data: Dataset, epochs: int, batch_size: int) -> None:
-    for name, split in (("train", data.train), ("test", data.test)):
-        inputs, targets = split.inputs, split.targets
-        if len(inputs) == 0:
-            raise ValueError(f"data.{name} is empty: give it at least one sample")
-        if targets.dim() != 1 or targets.dtype != torch.int64:
-            raise ValueError(
-                f"data.{name}.targets has shape {tuple(targets.shape)} and dtype {targets.dtype}: "
-                "give one class index a sample, shape (N,) and dtype torch.int64; "
-                "argmax(1) makes it of one-hot rows"
-            )
-        if len(inputs) != len(targets):
-            raise ValueError(
-                f"data.{name} has {len(inputs)} inputs and {len(targets)} targets: "
-                "give each input its target"
-            )
-    if not 1 <= batch_size <= len(data.train.inputs):
-        raise ValueError(
-            f"batch_size is {batch_size}, and data.train has {len(data.train.inputs)} samples: "
-            "choose a batch_size from 1 to that number"
-        )
-    if epochs < 1:
-        raise ValueError(f"epochs is {epochs}: train for at least 1")
