@@ -15,6 +15,8 @@ USES = {
     "detachment",
     "explosion",
     "propagation",
+    "batch_noise",
+    "costs",
     "pruning",
     "comparison",
     "checkpoint",
