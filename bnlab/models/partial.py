@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch.nn.functional import linear
 
 from bnlab import layers
 
@@ -20,41 +20,42 @@ PARTS = ("all", "gamma and beta", "output", "random weights")
 Model = TypeVar("Model", bound=nn.Sequential)
 
 
-class Sparse(nn.Module):
-    r"""A parametrization that lets only some entries of a weight move.
+class PartlyLinear(nn.Linear):
+    r"""A linear layer that lets only some entries of its weight move.
 
     .. math::
-        w_i = \begin{cases} v_i & \text{if } chosen_i \\ w^0_i & \text{otherwise} \end{cases}
+        y = x A^T + b, \qquad
+        A_{ij} = \begin{cases} weight_{ij} & \text{if } chosen_{ij} \\
+        start_{ij} & \text{otherwise} \end{cases}
 
     Args:
-        start: :math:`w^0`, what the other entries stay at.
-        chosen: Which entries follow the trained values :math:`v`.
+        layer: Whose weight and bias it takes over.
+        chosen: Which entries follow `weight`; the others stay as they are now.
 
     Shape:
-        - start, chosen, input and output: alike
+        - chosen: as `layer.weight`, bool
+        - input: :math:`(*, in\_features)`; output: :math:`(*, out\_features)`
 
     Example:
-        >>> layer = nn.Linear(2, 1, bias=False)
-        >>> chosen = torch.tensor([[True, False]])
-        >>> _ = parametrize.register_parametrization(
-        ...     layer, "weight", Sparse(layer.weight.detach().clone(), chosen)
-        ... )
+        >>> layer = PartlyLinear(nn.Linear(2, 1), torch.tensor([[True, False]]))
         >>> layer(torch.ones(1, 2)).sum().backward()
-        >>> layer.parametrizations.weight.original.grad
+        >>> layer.weight.grad
         tensor([[1., 0.]])
     """
 
     start: Tensor
     chosen: Tensor
 
-    def __init__(self, start: Tensor, chosen: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("start", start)
+    def __init__(self, layer: nn.Linear, chosen: Tensor) -> None:
+        # On no device, so that nothing is drawn for weights that are replaced at once.
+        super().__init__(layer.in_features, layer.out_features, device="meta")
+        self.weight, self.bias = layer.weight, layer.bias
+        self.register_buffer("start", layer.weight.detach().clone())
         self.register_buffer("chosen", chosen)
 
-    def forward(self, trained: Tensor) -> Tensor:
-        """Return the trained entries among the others."""
-        return torch.where(self.chosen, trained, self.start)
+    def forward(self, input: Tensor) -> Tensor:
+        """Use the trained entries among the others."""
+        return linear(input, torch.where(self.chosen, self.weight, self.start), self.bias)
 
 
 def find_batch_norms(model: nn.Module) -> list[Any]:
@@ -124,19 +125,16 @@ def count_trained(model: nn.Module) -> int:
         >>> count_trained(nn.Linear(3, 2))
         8
     """
-    chosen = {id(p): p.numel() for p in model.parameters() if p.requires_grad}
-    for module in model.modules():
-        if isinstance(module, parametrize.ParametrizationList) and isinstance(module[0], Sparse):
-            chosen[id(module.original)] = int(module[0].chosen.sum())
-    return sum(chosen.values())
+    count = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    partly = [module for module in model.modules() if isinstance(module, PartlyLinear)]
+    return count - sum(int((~module.chosen).sum()) for module in partly)
 
 
 def _train_entries(model: nn.Module, count: int) -> None:
-    linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    sizes = [linear.weight.numel() for linear in linears]
+    linears = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear)}
+    sizes = [layer.weight.numel() for layer in linears.values()]
     drawn = torch.zeros(sum(sizes), dtype=torch.bool)
     drawn[torch.randperm(len(drawn))[:count]] = True
-    for linear, part in zip(linears, drawn.split(sizes), strict=True):
-        sparse = Sparse(linear.weight.detach().clone(), part.view_as(linear.weight))
-        linear.weight.requires_grad_()
-        parametrize.register_parametrization(linear, "weight", sparse)
+    for (name, layer), part in zip(linears.items(), drawn.split(sizes), strict=True):
+        layer.weight.requires_grad_()
+        model.set_submodule(name, PartlyLinear(layer, part.view_as(layer.weight)))
