@@ -189,5 +189,6 @@ def is_channels_last(input: Tensor) -> bool:
 
 def in_layout_of(input: Tensor, output: Tensor) -> Tensor:
     """Lay an output out channels-last where the input is, else contiguously, as torch does."""
-    layout = CHANNELS_LAST[input.dim()] if is_channels_last(input) else torch.contiguous_format
-    return output.contiguous(memory_format=layout)
+    if not is_channels_last(input):
+        return output.contiguous()
+    return output.contiguous(memory_format=CHANNELS_LAST[input.dim()])

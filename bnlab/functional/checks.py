@@ -27,13 +27,13 @@ def check_channels(function: str, input: Tensor, error: type[Exception] = Runtim
 
 def check_per_channel(input: Tensor, **tensors: Tensor | None) -> None:
     """Refuse a tensor that has not one value for each channel of `input`, or not its dtype."""
-    channels = input.shape[1]
+    expected = (input.shape[1],)
     for name, tensor in tensors.items():
         if tensor is None:
             continue
-        if tensor.dim() != 1 or tensor.shape[0] != channels:
+        if tensor.shape != expected:
             raise RuntimeError(
-                f"{name} should contain {channels} elements, not {tuple(tensor.shape)}: "
+                f"{name} should contain {expected[0]} elements, not {tuple(tensor.shape)}: "
                 f"dimension 1 of the input {tuple(input.shape)} holds the channels"
             )
         _check_dtype(input, name, tensor)

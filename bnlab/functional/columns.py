@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -34,9 +32,6 @@ class Columns(Layout):
         if len(shape) == 2:
             return values
         return values.view(shape[0], *shape[2:], shape[1]).movedim(-1, 1)
-
-    def blocks(self, *views: Tensor) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
-        yield slice(None), views
 
     def spread(self, statistic: Tensor) -> Tensor:
         return statistic
@@ -71,8 +66,8 @@ class Columns(Layout):
             grad_weight.addcmul_(mean, grad_bias, value=-1)
         grad_weight.mul_(rstd)
         scale = rstd if weight is None else rstd * weight
-        along = (grad_weight * scale).mul_(rstd).div_(-self.size)
-        shift = (grad_bias * scale).div_(-self.size)
+        share = scale / -self.size
+        along, shift = (grad_weight * rstd).mul_(share), grad_bias * share
         if mean is not None:
             shift.addcmul_(mean, along, value=-1)
         torch.addcmul(shift, values, along, out=out).addcmul_(grad, scale)

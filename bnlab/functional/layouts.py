@@ -16,12 +16,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 BLOCK = 1 << 20  # cells: a few blocks of float32 fit into some 16 MiB of cache
 RUN = 4096  # cells
+
+Block = tuple[Any, ...]
+"""Which statistics a block has (a slice, or None for all), and its share of each view."""
 
 
 class Layout(ABC):
@@ -57,7 +61,7 @@ class Layout(ABC):
         """Repeat a parameter where it recurs, so that it can be cut like the statistics."""
         return parameter
 
-    def cut(self, expanded: Tensor | None, at: slice) -> Tensor | None:  # noqa: ARG002
+    def cut(self, expanded: Tensor | None, at: slice | None) -> Tensor | None:  # noqa: ARG002
         """Take a block's share of an expanded parameter."""
         return expanded
 
@@ -65,9 +69,9 @@ class Layout(ABC):
         """Join the blocks' gradients of an expanded parameter to the parameter's gradient."""
         return gradients[0]
 
-    @abstractmethod
-    def blocks(self, *views: Tensor) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
+    def blocks(self, *views: Tensor) -> Iterator[Block]:
         """Cut views into blocks of whole statistics, and say which statistics these are."""
+        yield None, *views
 
     @abstractmethod
     def mean(self, values: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bnlab.functional import layouts
-from bnlab.functional.layouts import Layout, sum_of_squares
+from bnlab.functional.layouts import Block, Layout, sum_of_squares
 
 
 class Lines(Layout):
@@ -24,7 +24,7 @@ class Lines(Layout):
         self, input: Tensor, normalized_shape: Sequence[int], centred: bool = True
     ) -> None:
         self.size = prod(normalized_shape)
-        self.lines = prod(input.shape[: input.dim() - len(normalized_shape)])
+        self.lines = input.numel() // max(1, self.size)
         self.centred = centred
 
     def view(self, input: Tensor) -> Tensor:
@@ -40,13 +40,16 @@ class Lines(Layout):
         return parameter.flatten()
 
     def collapse(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        return torch.stack(gradients).sum(0)
+        return torch.stack(gradients).sum(0) if len(gradients) > 1 else gradients[0]
 
-    def blocks(self, *views: Tensor) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
+    def blocks(self, *views: Tensor) -> Iterator[Block]:
         lines = max(1, layouts.BLOCK // 2 // self.size)
-        for start in range(0, views[0].shape[0], lines):
+        if lines >= self.lines:
+            yield None, *views
+            return
+        for start in range(0, self.lines, lines):
             at = slice(start, start + lines)
-            yield at, tuple(view[at] for view in views)
+            yield at, *[view[at] for view in views]
 
     def mean(self, values: Tensor) -> Tensor:
         return values.mean(-1)

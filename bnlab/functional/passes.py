@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -26,11 +28,10 @@ class Passes:
     def forward(self, input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         """Return the normalised input and remember its statistics."""
         layout = self.layout
-        values = layout.view(widened(input))
-        output = layout.empty(input)
-        gamma, beta = _expanded(layout, weight), _expanded(layout, bias)
+        values, output = layout.view(widened(input)), layout.empty(input)
+        weight, bias = _expanded(layout, weight), _expanded(layout, bias)
         statistics = []
-        for at, (block, result) in layout.blocks(values, layout.view(output)):
+        for at, block, result in layout.blocks(values, layout.view(output)):
             if layout.centred:
                 mean, var = self._centred(block, result)
                 block = result
@@ -38,10 +39,10 @@ class Passes:
                 var = layout.mean_square(block)
                 mean = torch.zeros_like(var)
             rstd = var.add(self.eps).rsqrt_()
-            layout.transform(block, rstd, layout.cut(gamma, at), layout.cut(beta, at), result)
+            layout.transform(block, rstd, layout.cut(weight, at), layout.cut(bias, at), result)
             statistics.append((mean, var, rstd))
-        self.mean, self.var, self.rstd = map(_joined, zip(*statistics, strict=True))
-        return output.to(input.dtype)
+        self.mean, self.var, self.rstd = _joined(statistics)
+        return output if output.dtype == input.dtype else output.to(input.dtype)
 
     def _centred(self, block: Tensor, result: Tensor) -> tuple[Tensor, Tensor]:
         """Write the block less its mean to `result`; return the mean and the variance."""
@@ -66,20 +67,23 @@ class Passes:
         grad_input = layout.empty(input)
         gamma = _expanded(layout, weight)
         gradients = []
-        for at, (block, upstream, result) in layout.blocks(values, grad, layout.view(grad_input)):
-            mean = self.mean[at] if layout.centred else None
+        for at, block, upstream, result in layout.blocks(values, grad, layout.view(grad_input)):
+            mean = _cut(self.mean, at) if layout.centred else None
             if mean is not None and self.far:
                 block = block - layout.spread(mean)
                 block.sub_(layout.spread(layout.mean(block)))
                 mean = None
+            rstd = _cut(self.rstd, at)
             gradients.append(
-                layout.backward(upstream, block, mean, self.rstd[at], layout.cut(gamma, at), result)
+                layout.backward(upstream, block, mean, rstd, layout.cut(gamma, at), result)
             )
         grad_weight, grad_bias = (
             None if parameter is None else layout.collapse(parts).view_as(parameter)
             for parameter, parts in zip((weight, bias), zip(*gradients, strict=True), strict=True)
         )
-        return grad_input.to(input.dtype), grad_weight, grad_bias
+        if grad_input.dtype != input.dtype:
+            grad_input = grad_input.to(input.dtype)
+        return grad_input, grad_weight, grad_bias
 
 
 def apply_in_blocks(
@@ -92,21 +96,25 @@ def apply_in_blocks(
     eps: float,
 ) -> Tensor:
     """Normalise by statistics that are given."""
-    values = layout.view(widened(input))
-    output = layout.empty(input)
+    values, output = layout.view(widened(input)), layout.empty(input)
     mean, var = widened(mean), widened(var)
-    rstd = var.add(eps).rsqrt_()
-    gamma, beta = _expanded(layout, weight), _expanded(layout, bias)
+    weight, bias = _expanded(layout, weight), _expanded(layout, bias)
+    scale = var.add(eps).rsqrt_()
     subtract = values.numel() < SMALL or _is_far(mean, var)
     if not subtract:
         # A pass less: the mean goes into the shift.
-        scale = layout.expand(rstd) if gamma is None else layout.expand(rstd) * gamma
-        offset = layout.expand(mean) * scale
-        beta = offset.neg_() if beta is None else torch.sub(beta, offset)
-    for at, (block, result) in layout.blocks(values, layout.view(output)):
-        source = torch.sub(block, layout.spread(mean[at]), out=result) if subtract else block
-        layout.transform(source, rstd[at], layout.cut(gamma, at), layout.cut(beta, at), result)
-    return output.to(input.dtype)
+        scale = scale if weight is None else scale.mul_(weight)
+        weight, bias = (
+            None,
+            (mean * scale).neg_() if bias is None else torch.addcmul(bias, mean, scale, value=-1),
+        )
+    for at, block, result in layout.blocks(values, layout.view(output)):
+        if subtract:
+            block = torch.sub(block, layout.spread(_cut(mean, at)), out=result)
+        layout.transform(
+            block, _cut(scale, at), layout.cut(weight, at), layout.cut(bias, at), result
+        )
+    return output if output.dtype == input.dtype else output.to(input.dtype)
 
 
 def _is_far(mean: Tensor, var: Tensor) -> bool:
@@ -118,5 +126,9 @@ def _expanded(layout: Layout, parameter: Tensor | None) -> Tensor | None:
     return None if parameter is None else layout.expand(widened(parameter))
 
 
-def _joined(parts: tuple[Tensor, ...]) -> Tensor:
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+def _cut(statistic: Tensor, at: slice | None) -> Tensor:
+    return statistic if at is None else statistic[at]
+
+
+def _joined(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    return parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True)))

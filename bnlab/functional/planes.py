@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from bnlab.functional import layouts
-from bnlab.functional.layouts import Layout, sum_of_squares
+from bnlab.functional.layouts import Block, Layout, sum_of_squares
+
+MANY = 32  # repeats: so often is a plane of factors used that to fill it costs little
 
 
 class Planes(Layout):
@@ -28,6 +30,7 @@ class Planes(Layout):
         cells = self.parts * input.shape[2:].numel()
         self.shape = (repeats, self.recur * groups, cells)
         self.size = repeats * cells
+        self.repeated = repeats > 1
 
     def view(self, input: Tensor) -> Tensor:
         return input.reshape(self.shape)
@@ -40,34 +43,44 @@ class Planes(Layout):
         return super().affine(self._channels(values), weight, bias).reshape(self.shape)
 
     def expand(self, parameter: Tensor) -> Tensor:
-        return parameter.repeat(self.recur).view(-1, self.parts)
+        if self.recur != 1:
+            parameter = parameter.expand(self.recur, -1).flatten()
+        return parameter if self.parts == 1 else parameter.view(self.shape[1], self.parts)
 
-    def cut(self, expanded: Tensor | None, at: slice) -> Tensor | None:
-        return None if expanded is None else expanded[at]
+    def cut(self, expanded: Tensor | None, at: slice | None) -> Tensor | None:
+        return expanded if expanded is None or at is None else expanded[at]
 
     def collapse(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        return torch.cat(gradients).view(self.recur, -1).sum(0)
+        joined = torch.cat(gradients) if len(gradients) > 1 else gradients[0]
+        return joined if self.recur == 1 else joined.view(self.recur, -1).sum(0)
 
-    def blocks(self, *views: Tensor) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
+    def blocks(self, *views: Tensor) -> Iterator[Block]:
         planes = max(1, layouts.BLOCK // max(1, self.size))
+        if planes >= self.shape[1]:
+            yield None, *views
+            return
         for start in range(0, self.shape[1], planes):
             at = slice(start, start + planes)
-            yield at, tuple(view[:, at] for view in views)
+            yield at, *[view[:, at] for view in views]
 
     def mean(self, values: Tensor) -> Tensor:
-        return values.sum(-1).sum(0).div_(self.size)
+        return self._sum(values).div_(self.size)
 
     def mean_square(self, values: Tensor) -> Tensor:
-        return sum_of_squares(values).sum(0).div_(self.size)
+        squares = sum_of_squares(values)
+        return (squares.sum(0) if self.repeated else squares.squeeze(0)).div_(self.size)
 
     def transform(
         self, values: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor
     ) -> None:
-        scale = rstd.unsqueeze(-1) if weight is None else rstd.unsqueeze(-1) * weight
-        channels = self._channels(out)
-        torch.mul(self._channels(values), scale.unsqueeze(-1), out=channels)
-        if bias is not None:
-            channels.add_(bias.unsqueeze(-1))
+        scale = self._scale(rstd, weight)
+        values, out = self._channels(values), self._channels(out)
+        if bias is None:
+            torch.mul(values, scale.unsqueeze(-1), out=out)
+        elif len(values) < MANY:
+            torch.mul(values, scale.unsqueeze(-1), out=out).add_(bias.unsqueeze(-1))
+        else:
+            torch.addcmul(_filled(bias, values), values, _filled(scale, values), out=out)
 
     def backward(
         self,
@@ -80,18 +93,22 @@ class Planes(Layout):
     ) -> tuple[Tensor, Tensor]:
         grads, products = self._channels(grad), self._channels(out)
         torch.mul(grads, self._channels(values), out=products)
-        grad_bias, grad_weight = grads.sum(-1).sum(0), products.sum(-1).sum(0)
+        grad_bias, grad_weight = self._sum(grads), self._sum(products)
         if mean is not None:
-            grad_weight.addcmul_(mean.unsqueeze(-1), grad_bias, value=-1)
-        grad_weight.mul_(rstd.unsqueeze(-1))
-        scale = rstd.unsqueeze(-1) if weight is None else rstd.unsqueeze(-1) * weight
+            grad_weight.addcmul_(self._each(mean), grad_bias, value=-1)
+        grad_weight.mul_(self._each(rstd))
+        scale = self._scale(rstd, weight)
         if self.parts == 1:
             # A whole plane has one weight, which all three terms share: no scratch is needed.
-            along = (grad_weight * rstd.unsqueeze(-1)).div_(-self.size)
+            along = (grad_weight * rstd).div_(-self.size)
             shift = grad_bias / -self.size
             if mean is not None:
-                shift.addcmul_(mean.unsqueeze(-1), along, value=-1)
-            torch.mul(values, along, out=out).add_(grad).add_(shift).mul_(scale)
+                shift.addcmul_(mean, along, value=-1)
+            if len(values) < MANY:
+                torch.mul(values, along.unsqueeze(-1), out=out).add_(grad)
+            else:
+                torch.addcmul(grad, values, _filled(along, values), out=out)
+            out.add_(shift.unsqueeze(-1)).mul_(scale.unsqueeze(-1))
             return grad_weight, grad_bias
         along = (grad_weight * scale).sum(-1).mul_(rstd).div_(-self.size)
         shift = (grad_bias * scale).sum(-1).div_(-self.size)
@@ -103,5 +120,23 @@ class Planes(Layout):
 
     def _channels(self, values: Tensor) -> Tensor:
         """The cells of each channel of each plane."""
+        if self.parts == 1:
+            return values
         repeats, planes, cells = values.shape
         return values.reshape(repeats, planes, self.parts, cells // self.parts)
+
+    def _each(self, statistic: Tensor) -> Tensor:
+        """Shape one value a plane so that it broadcasts to one a channel."""
+        return statistic if self.parts == 1 else statistic.unsqueeze(-1)
+
+    def _scale(self, rstd: Tensor, weight: Tensor | None) -> Tensor:
+        return self._each(rstd) if weight is None else self._each(rstd) * weight
+
+    def _sum(self, values: Tensor) -> Tensor:
+        sums = values.sum(-1)
+        return sums.sum(0) if self.repeated else sums.squeeze(0)
+
+
+def _filled(factor: Tensor, values: Tensor) -> Tensor:
+    """Write a plane's factor into each cell of a plane: `addcmul` is quick only with such."""
+    return factor.unsqueeze(-1).expand(values.shape[1:]).contiguous()

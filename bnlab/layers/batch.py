@@ -17,11 +17,11 @@ class _BatchNorm(RunningNorm):
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and not self.track_running_stats:
             mean = var = None
-        elif self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+        elif self.training and (batches := self.num_batches_tracked) is not None:
+            batches.add_(1)
             if self.momentum is None:
                 # The share of the newest of n batches, so that all of them count alike.
-                momentum = 1.0 / float(self.num_batches_tracked)
+                momentum = 1.0 / float(batches)
         return functional.batch_norm(
             input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps
         )
