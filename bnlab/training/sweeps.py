@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bnlab.training.cache import Cache, find_folder
 from bnlab.training.fingerprint import Fingerprints
-from bnlab.training.grid import SEED, check_takes, make_axes, points, say
+from bnlab.training.grid import SEED, check_takes, make_axes, points
+from bnlab.training.lanes import work
 from bnlab.training.plan import Training
-from bnlab.training.results import Result, tidy
+from bnlab.training.results import Result
 from bnlab.training.runs import Runs
+from bnlab.training.tasks import given, perform, split
 
 
 def sweep(
@@ -61,8 +62,8 @@ def sweep(
     axes = make_axes(grid, seeds)
     wanted = points(axes)
     if isinstance(run, Training):
-        for point in points({name: values for name, values in axes.items() if name != SEED}):
-            run.given(point)
+        for point in wanted:
+            given(run, point)
     else:
         check_takes(run, axes)
     kept = _cache(cache)
@@ -70,46 +71,41 @@ def sweep(
     results = [kept.load(key) if kept is not None else None for key in keys]
     missing = [place for place, result in enumerate(results) if result is None]
     if missing:
-        with _bar(len(wanted), len(wanted) - len(missing), progress) as bar:
-            for place in missing:
-                result = perform(run, wanted[place])
-                if kept is not None:
-                    kept.store(keys[place], result)
-                results[place] = result
-                bar()
+        tasks = [
+            [missing[place] for place in task]
+            for task in split(run, [wanted[place] for place in missing])
+        ]
+        do = _Task(run, wanted, keys, kept)
+        with _bar(len(wanted), len(wanted) - len(missing), progress) as advance:
+            for task, done in work(do, tasks):
+                for place, result in zip(task, done, strict=True):
+                    results[place] = result
+                advance(len(task))
     return Runs(axes, [result for result in results if result is not None], run, {})
 
 
-def perform(run: Callable[..., Any], point: Mapping[str, Any]) -> Result:
-    """Do one run, alike in every process: one thread, and torch's generator at the run's seed."""
-    with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(point[SEED])
-        try:
-            return tidy(run(**point))
-        except Exception as error:
-            raise RuntimeError(
-                f"the run {say(point)} failed: {type(error).__name__}: {error}"
-            ) from error
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """Do the runs at some places; an object, since it travels to other processes."""
 
+    run: Callable[..., Any]
+    wanted: list[dict[str, Any]]
+    keys: list[str]
+    cache: Cache | None
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from a second thread, and lose much where it has to wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    def __call__(self, places: list[int]) -> list[Result]:
+        return perform(
+            self.run,
+            [self.wanted[place] for place in places],
+            [self.keys[place] for place in places],
+            self.cache,
+        )
 
 
 def _keys(run: Callable[..., Any], wanted: list[dict[str, Any]]) -> list[str]:
     prints = Fingerprints()
     if isinstance(run, Training):
-        return [
-            prints.of(run.given({n: v for n, v in point.items() if n != SEED}), point[SEED])
-            for point in wanted
-        ]
+        return [prints.of(given(run, point), point[SEED]) for point in wanted]
     return [prints.of(run, point) for point in wanted]
 
 
@@ -120,9 +116,9 @@ def _cache(cache: bool | str | Path | None) -> Cache | None:
 
 
 @contextmanager
-def _bar(total: int, done: int, progress: bool) -> Iterator[Callable[[], object]]:
+def _bar(total: int, done: int, progress: bool) -> Iterator[Callable[[int], object]]:
     if not progress:
-        yield lambda: None
+        yield lambda _: None
         return
     # Text, also in a notebook: a widget would leave nothing to see in a saved one.
     from tqdm import tqdm
