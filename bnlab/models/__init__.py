@@ -7,11 +7,13 @@ have in the tutorials, also where a norm follows and makes them idle. The large 
 convolution's bias only where no norm follows, as published.
 """
 
+from bnlab.models.noise import DistributionNoise
 from bnlab.models.published import Residual, lenet, mobilenet_v2, resnet18, resnet50
 from bnlab.models.residual import residual_net
 from bnlab.models.small import Norm, conv_net, deep_mlp, mlp, two_layer
 
 __all__ = [
+    "DistributionNoise",
     "Norm",
     "Residual",
     "conv_net",
