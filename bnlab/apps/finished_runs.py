@@ -37,12 +37,11 @@ class FinishedRuns(Sweep[Setting]):
             seeds become controls.
         along: the axis, of numbers, that the accuracy is drawn along.
         compare: the axis whose values are drawn side by side, at most three.
-        batch_size: of all runs, where it is no axis.
         points: the loss is averaged over so many equal parts of a run.
         **start: values to start from.
 
     Raises:
-        ValueError: `runs` has no axis called `along` or `compare`.
+        ValueError: `runs` has no axis called `along` or `compare`, or an unknown batch size.
     """
 
     title = "Finished runs, one setting at a time"
@@ -54,15 +53,20 @@ class FinishedRuns(Sweep[Setting]):
         *,
         along: str = "lr",
         compare: str = "norm",
-        batch_size: int = 64,
         points: int = 16,
         **start: Value,
     ) -> None:
         for axis in (along, compare):
             if axis not in runs.axes:
                 raise ValueError(f"the runs have no axis {axis!r}; there are {list(runs.axes)}")
-        self.runs, self.along, self.compare = runs, along, compare
-        self.batch_size, self.points = batch_size, points
+        self.runs, self.along, self.compare, self.points = runs, along, compare, points
+        # 0 where it is an axis: there the control tells.
+        self.batch_size = runs.fixed.get("batch_size", getattr(runs.run, "batch_size", 0))
+        if not self.batch_size and "batch_size" not in runs.axes:
+            raise ValueError(
+                "the batch size is neither an axis of the runs nor known otherwise: "
+                "sweep over a Training, or name batch_size in the grid"
+            )
         self.controls = tuple(
             _control(name, list(values))
             for name, values in runs.axes.items()

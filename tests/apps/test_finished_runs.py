@@ -91,6 +91,17 @@ def test_an_axis_that_is_not_there_is_named(runs) -> None:
         FinishedRuns(runs.where(norm="BN before"))
 
 
+def test_the_batch_size_is_the_trainings_own_or_asked_for(runs) -> None:
+    explorer = FinishedRuns(runs.where(batch_size=4), points=3)
+    assert explorer.show(lr=0.1).seen.tolist() == [24, 48, 72]
+    with pytest.raises(ValueError, match="name batch_size in the grid"):
+        FinishedRuns(sweep(only_rate, {"norm": NORMS, "lr": RATES}, 2, progress=False, cache=None))
+
+
+def only_rate(norm: str, lr: float, seed: int) -> dict[str, object]:
+    return course(norm, lr, 4, seed)
+
+
 def test_every_state_draws_without_a_warning_in_a_small_page(runs) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
