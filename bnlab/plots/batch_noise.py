@@ -36,9 +36,10 @@ class Noise(Protocol):
 
 @dataclass
 class NoiseArtists:
-    """A row of strokes for each network, its spread in words, and a line at the batch size."""
+    """A row of strokes and eval mode's answer for each network, words, a line at the batch size."""
 
     strokes: Line2D
+    alone: Line2D
     words: Sequence[Text]
     cursor: Line2D
 
@@ -50,6 +51,8 @@ class NoiseArtists:
         rows = torch.arange(networks)[:, None].expand(networks, draws)
         y = torch.stack((rows - 0.3, rows + 0.3, gap), -1)
         self.strokes.set_data(x.flatten().numpy(), y.flatten().numpy())
+        # It stands still; but only what is moved is drawn over the strokes.
+        self.alone.set_xdata(result.alone.numpy())
         for text, spread in zip(self.words, result.scores.std(1), strict=True):
             change(text, text=f"± {spread:.2f}")
         self.cursor.set_xdata([result.batch_size, result.batch_size])
@@ -84,7 +87,7 @@ def draw_noise(
     (strokes,) = left.plot([], [], color=TRAIN, linewidth=0.9, alpha=0.5, label="train mode")
     rows = torch.arange(networks)
     look: dict[str, Any] = {"color": EVAL, "marker": "D", "markersize": 8, "linestyle": "none"}
-    _ = left.plot(result.alone.numpy(), rows.numpy(), label="eval mode", zorder=3, **look)
+    (alone,) = left.plot(rows.numpy(), rows.numpy(), label="eval mode", zorder=3, **look)
     words = [left.text(high, row, "", va="center", color=TRAIN) for row in range(networks)]
     left.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2, handlelength=1.2)
 
@@ -108,6 +111,6 @@ def draw_noise(
     right.set_yticks([0.1, 0.3, 1, 3, 10], ["0.1", "0.3", "1", "3", "10"])
     right.minorticks_off()
     right.legend(loc="lower left", bbox_to_anchor=(-0.08, 1), ncols=2, handlelength=1.6)
-    artists = NoiseArtists(strokes, words, cursor)
+    artists = NoiseArtists(strokes, alone, words, cursor)
     artists.update(result)
     return artists

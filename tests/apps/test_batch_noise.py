@@ -70,8 +70,7 @@ def test_strokes_words_and_cursor(explorer, networks, data, size) -> None:
 
 
 def test_diamonds_are_the_answers_of_eval_mode(explorer, networks, data) -> None:
-    (diamonds,) = (line for line in explorer.figure.axes[0].lines if line.get_marker() == "D")
-    for x, network in zip(diamonds.get_xdata(), networks, strict=True):
+    for x, network in zip(explorer.artists.alone.get_xdata(), networks, strict=True):
         with torch.no_grad():
             scores = network(data.test.inputs[INDEX, None])[0].tolist()
         assert x == pytest.approx(scores.pop(2) - max(scores))
