@@ -8,6 +8,8 @@ HTML ?= html
 
 RUN := .venv/bin/python -m
 READY := .venv/.installed
+# One file stays in one worker, in its order; TEST_FLAGS="-n0 ..." runs all in one process.
+IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 MATHJAX = .venv/lib/python3*/site-packages/jupyter_server_mathjax/static
 
 .PHONY: help lab test lint format bench bench-norms bench-sliders bench-notebooks html clean
@@ -21,7 +23,7 @@ lab: $(READY)  ## open the notebooks in JupyterLab (LAB_FLAGS=--no-browser and t
 	  ../.venv/bin/python -m jupyterlab $(LAB_FLAGS) 00-start-here.ipynb
 
 test: $(READY)  ## run every check: style, types, package, doctests, notebooks, browser
-	$(RUN) pytest $(TEST_FLAGS)
+	$(RUN) pytest $(IN_TWO) $(TEST_FLAGS)
 
 lint: $(READY)  ## check style and types only
 	$(RUN) ruff check

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Error, Locator, Page
 
-PATIENCE = 300  # milliseconds for a picture to arrive once the kernel has answered
+# Milliseconds, once the kernel has answered: for a picture to arrive, and for no other to follow.
+PATIENCE, QUIET = 300, 150
 # The kernel answers in order: when it has answered this, it has answered the move before it.
 ANSWERED = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestKernelInfo()"
 UNNAMED = """(root) => [...root.querySelectorAll(".noUi-handle, input, [role=slider]")]
@@ -72,7 +73,7 @@ class Explorer:
 
     def press(self, place: Locator, key: str) -> bool:
         """Press a key and wait for quiet; say whether the picture changed."""
-        before = self.picture()
+        self.root.evaluate("(root) => bnlabTest.remember(root)")
         changes = self.page.evaluate("bnlabTest.changes")
         place.press(key)
         if self.live:
@@ -83,8 +84,9 @@ class Explorer:
                 )
             except Error:
                 return False
-            self.page.wait_for_function("performance.now() - bnlabTest.changedAt > 500")
-        return self.picture() != before
+            self.page.wait_for_function(f"performance.now() - bnlabTest.changedAt > {QUIET}")
+        changed: bool = self.root.evaluate("(root) => bnlabTest.differs(root)")
+        return changed
 
     def reset(self) -> None:
         """Press the reset button."""

@@ -138,10 +138,11 @@ class Lab:
         for session in self.api("sessions"):
             self.api(f"sessions/{session['id']}", "DELETE")
 
-    def trust(self, name: str) -> None:
-        """Sign a notebook as its author would: `jupyter trust`."""
-        command = [sys.executable, "-m", "jupyter", "trust", str(self.folder / name)]
-        subprocess.run(command, env=self.environment, check=True, capture_output=True)
+    def trust(self, *names: str) -> None:
+        """Sign notebooks as their author would: `jupyter trust`."""
+        command = [sys.executable, "-m", "jupyter", "trust", *names]
+        environment = self.environment
+        subprocess.run(command, cwd=self.folder, env=environment, check=True, capture_output=True)
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

@@ -15,6 +15,9 @@ window.bnlabTest = {
       reader.readAsDataURL(blob);
     });
   },
+  // Compared here, since a drawing is long to send.
+  async remember(root) { this.remembered = await this.picture(root); },
+  async differs(root) { return (await this.picture(root)) !== this.remembered; },
 };
 new MutationObserver((records) => {
   const inside = (node) => node.parentElement?.closest(".bnlab-live, .bnlab-sweep .picture");

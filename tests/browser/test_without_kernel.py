@@ -4,7 +4,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -25,6 +27,7 @@ CELLS = [
     "guess = Prediction('Which?', ['a', 'b'])\nguess",
     "guess.hold_against('b')",
 ]
+FORMULA = "The mean is $\\mu$."
 OURS = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # A widget that found no model: its box holds a text without an element, covered by a picture.
@@ -43,6 +46,7 @@ def convert(server: Lab, name: str, *options: str) -> None:
 def toys(server: Lab) -> str:
     """The name of a small notebook, run and saved."""
     cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
+    cells.append(nbformat.v4.new_markdown_cell(FORMULA))
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     path = server.folder / TOYS
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
@@ -56,6 +60,23 @@ def toys(server: Lab) -> str:
 @pytest.fixture(params=[TOYS, *OURS])
 def name(request: pytest.FixtureRequest, toys: str) -> str:
     return toys if request.param == TOYS else str(request.param)
+
+
+@pytest.fixture(scope="module")
+def trusted(server: Lab, toys: str) -> dict[str, str]:
+    """The name of a trusted copy of each notebook."""
+    copies = {name: f"trusted-{name}" for name in (toys, *OURS)}
+    for name, copy in copies.items():
+        shutil.copy(server.folder / name, server.folder / copy)
+    server.trust(*copies.values())
+    return copies
+
+
+@pytest.fixture(scope="module")
+def notebook(browser: BrowserContext, server: Lab, toys: str) -> Iterator[Notebook]:
+    """A JupyterLab in which one notebook is opened after the other."""
+    with closing(Notebook(browser, server, toys, kernel=False)) as notebook:
+        yield notebook
 
 
 def missing(page: Page, server: Lab, name: str, patience: float = 10) -> list[str]:
@@ -79,39 +100,43 @@ def missing_now(page: Page, server: Lab, name: str) -> list[str]:
     return problems
 
 
-def trusted_copy(server: Lab, name: str) -> str:
-    copy = f"trusted-{name}"
-    shutil.copy(server.folder / name, server.folder / copy)
-    server.trust(copy)
-    return copy
-
-
 def test_every_notebook_has_explorers(server: Lab, name: str) -> None:
     text = (server.folder / name).read_text()
     assert "bnlab-sweep" in text or WIDGET in text
 
 
-def test_just_cloned_and_untrusted(browser: BrowserContext, server: Lab, name: str) -> None:
-    with closing(Notebook(browser, server, name, kernel=False)) as notebook:
-        assert missing(notebook.page, server, name) == []
-
-
-def test_trusted_and_reopened_in_a_new_kernel(
-    browser: BrowserContext, server: Lab, name: str
-) -> None:
-    copy = trusted_copy(server, name)
-    with closing(Notebook(browser, server, copy)) as notebook:
-        # Until then a widget may still come.
-        expect(notebook.page.get_by_text("Loading widget")).to_have_count(0)
-        assert missing(notebook.page, server, copy) == []
+def test_just_cloned_and_untrusted(notebook: Notebook, server: Lab, name: str) -> None:
+    notebook.turn_to(name, kernel=False)
+    assert missing(notebook.page, server, name) == []
 
 
 def test_trusted_and_reopened_without_any_kernel(
-    browser: BrowserContext, server: Lab, toys: str
+    notebook: Notebook, server: Lab, toys: str, trusted: dict[str, str]
 ) -> None:
-    copy = trusted_copy(server, toys)
-    with closing(Notebook(browser, server, copy, kernel=False)) as notebook:
-        assert missing(notebook.page, server, copy) == []
+    notebook.turn_to(trusted[toys], kernel=False)
+    assert missing(notebook.page, server, toys) == []
+
+
+def test_trusted_and_reopened_in_a_new_kernel(
+    notebook: Notebook, server: Lab, name: str, trusted: dict[str, str]
+) -> None:
+    notebook.turn_to(trusted[name])
+    # Until then a widget may still come.
+    expect(notebook.page.get_by_text("Loading widget")).to_have_count(0)
+    assert missing(notebook.page, server, name) == []
+
+
+def test_a_place_without_a_picture_is_caught(notebook: Notebook, server: Lab, toys: str) -> None:
+    bare = nbformat.read(server.folder / toys, as_version=4)
+    for cell in bare.cells:
+        # As if the explorer had displayed its widget and nothing else.
+        cell.outputs = [
+            output for output in cell.get("outputs", []) if WIDGET in output.get("data", {})
+        ]
+    nbformat.write(bare, server.folder / "bare.ipynb")
+    server.trust("bare.ipynb")
+    notebook.turn_to("bare.ipynb")
+    assert missing(notebook.page, server, "bare.ipynb", patience=2) == ["cell 1: no picture"]
 
 
 @pytest.fixture(scope="module")
@@ -127,31 +152,30 @@ def pages(server: Lab, toys: str, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder / "html"
 
 
-def test_exported_pages_need_neither_kernel_nor_network(
-    browser: BrowserContext, server: Lab, name: str, pages: Path
-) -> None:
-    assert browser.browser
-    offline = browser.browser.new_context(offline=True, viewport=VIEWPORT)
-    page = open_page(offline)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda it: errors.extend([it.url] if it.url.startswith("http") else []))
-    page.goto((pages / name).with_suffix(".html").as_uri())
-    assert missing(page, server, name) == []
-    sweeps = Explorer.all_in(page)
-    problems = [p for e in sweeps for p in e.blank() + e.unnamed() + e.dead_controls()]
-    assert problems + errors == []
-    offline.close()
+@dataclass
+class Exported:
+    """A notebook's exported page, open where there is no network, and what went wrong in it."""
+
+    name: str
+    page: Page
+    errors: list[str]
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_exported_formulas_are_typeset_without_network(
-    browser: BrowserContext, name: str, pages: Path
-) -> None:
+@pytest.fixture(scope="module", params=[TOYS, *OURS])
+def exported(
+    request: pytest.FixtureRequest, browser: BrowserContext, pages: Path
+) -> Iterator[Exported]:
     assert browser.browser
-    offline = browser.browser.new_context(offline=True, viewport=VIEWPORT)
-    page = open_page(offline)
-    page.goto((pages / name).with_suffix(".html").as_uri())
+    with closing(browser.browser.new_context(offline=True, viewport=VIEWPORT)) as offline:
+        page, errors = open_page(offline), []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda it: errors.extend([it.url] if it.url.startswith("http") else []))
+        page.goto((pages / request.param).with_suffix(".html").as_uri())
+        yield Exported(request.param, page, errors)
+
+
+def test_exported_formulas_are_typeset(exported: Exported) -> None:
+    page = exported.page
     page.wait_for_function("window.MathJax?.Hub?.queue.pending === 0 && MathJax.isReady")
     shown = page.locator(".jp-MarkdownOutput")
     expect(shown.locator(".MathJax").first).to_be_visible()
@@ -160,17 +184,10 @@ def test_exported_formulas_are_typeset_without_network(
     # Without its own font a formula is there, but out of shape.
     fonts = page.evaluate("[...document.fonts].map((font) => `${font.family} ${font.status}`)")
     assert "STIXMathJax_Normal-italic loaded" in fonts
-    offline.close()
 
 
-def test_a_place_without_a_picture_is_caught(
-    browser: BrowserContext, server: Lab, toys: str
-) -> None:
-    notebook = nbformat.read(server.folder / toys, as_version=4)
-    for cell in notebook.cells:
-        # As if the explorer had displayed its widget and nothing else.
-        cell.outputs = [output for output in cell.outputs if WIDGET in output.get("data", {})]
-    nbformat.write(notebook, server.folder / "bare.ipynb")
-    server.trust("bare.ipynb")
-    with closing(Notebook(browser, server, "bare.ipynb")) as opened:
-        assert missing(opened.page, server, "bare.ipynb") == ["cell 1: no picture"]
+def test_exported_pages_need_neither_kernel_nor_network(exported: Exported, server: Lab) -> None:
+    assert missing(exported.page, server, exported.name) == []
+    sweeps = Explorer.all_in(exported.page)
+    problems = [p for e in sweeps for p in e.blank() + e.unnamed() + e.dead_controls()]
+    assert problems + exported.errors == []
