@@ -13,6 +13,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 PATIENCE = 1.0
 """Seconds before other processes are started, which takes them some more."""
+IDLE = 60
+"""Seconds for which a process with nothing to do waits for the next sweep."""
 MOST = 4
 """Processes, each of which holds torch."""
 
@@ -84,7 +86,7 @@ class _Lanes(Generic[T, R]):
         others = min(MOST, joblib.cpu_count()) - 1
         if others < 1:
             return
-        self.executor = get_reusable_executor(max_workers=others, timeout=300)
+        self.executor = get_reusable_executor(max_workers=others, timeout=IDLE)
         for _ in range(others):
             Thread(target=self._lane, daemon=True).start()
 

@@ -49,9 +49,10 @@ def sweep(
         RuntimeError: A run failed; the message names its settings, the cause is the run's error.
 
     Example:
+        >>> from torch import nn
         >>> from bnlab import data, models
-        >>> def build(norm: bool) -> torch.nn.Module:
-        ...     return models.mlp(64, torch.nn.BatchNorm1d if norm else None)
+        >>> def build(norm: bool) -> nn.Module:
+        ...     return models.mlp(64, nn.BatchNorm1d if norm else None)
         >>> run = Training(build, data.digits(flat=True), epochs=1)
         >>> runs = sweep(run, {"norm": [False, True]}, seeds=2, progress=False, cache=None)
         >>> runs.axes
