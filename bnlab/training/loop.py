@@ -18,6 +18,8 @@ from bnlab.training.history import History
 
 Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
+EVALUATED = 1024
+"""Samples answered at once after each epoch."""
 
 
 def fit(
@@ -140,7 +142,7 @@ def fit(
                 (train, history.train_loss, history.train_accuracy),
                 (test, history.test_loss, history.test_accuracy),
             ):
-                mean, share = _evaluate(model, split, 1024)
+                mean, share = _evaluate(model, split, EVALUATED)
                 losses.append(mean)
                 accuracies.append(share)
             if bar is not None:
@@ -151,7 +153,7 @@ def fit(
     return history
 
 
-def accuracy(model: nn.Module, split: Split, *, batch_size: int = 1024) -> float:
+def accuracy(model: nn.Module, split: Split, *, batch_size: int = EVALUATED) -> float:
     """Return the share of `split` whose highest score is the right class's, in eval mode.
 
     The mode of the model and of each of its modules is put back afterwards.

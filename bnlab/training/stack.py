@@ -16,13 +16,11 @@ from torch.nn.functional import cross_entropy
 from bnlab.data import Dataset, Split
 from bnlab.training.checks import check_data, check_scores, count_classes
 from bnlab.training.history import History
-from bnlab.training.loop import batches
+from bnlab.training.loop import EVALUATED, batches
 from bnlab.training.repeatable import exactly, round_
 from bnlab.training.stack_norm import quicken
 
 PLAIN = (str, int, float, bool, type(None), type, FunctionType, torch.dtype, torch.device)
-EVALUATED = 256
-"""Samples answered at once: with all models, about what a core's cache holds."""
 
 
 @dataclass(frozen=True)
