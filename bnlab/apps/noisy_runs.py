@@ -51,7 +51,7 @@ class NoisyRuns(Sweep[Noise]):
         for needed in ((WITHOUT, 0), (WITH, 0)):
             if needed not in arms:
                 raise ValueError(f"no run has arm={needed}; there are {arms}")
-        self.runs = runs
+        self.runs, self.kinds = runs, kinds
         strengths = sorted({strength for kind, strength in arms if kind in kinds} | {0})
         self.controls = (
             Choice("kind", "distribution", list(kinds), kinds[0]),
@@ -76,8 +76,10 @@ class NoisyRuns(Sweep[Noise]):
         )
 
     def draw(self, figure: Figure, result: Noise) -> NoisyRunsArtists:
-        reach = 1.05 * float(self.runs["percentiles"].select(1, 0).abs().max())
-        furthest = 1.05 * max(float(self.runs[measure].max()) for measure in MEASURES)
+        arms = [arm for arm in self.runs.axes["arm"] if arm[0] in (WITHOUT, WITH, *self.kinds)]
+        shown = [self.runs.where(arm=arm) for arm in arms]
+        reach = 1.05 * max(float(runs["percentiles"][0].abs().max()) for runs in shown)
+        furthest = 1.05 * max(float(runs[m].max()) for runs in shown for m in MEASURES)
         return draw_noisy_runs(figure, result, reach=reach, furthest=furthest)
 
     def describe(self, result: Noise) -> str:
