@@ -7,7 +7,7 @@ from torch import nn
 import bnlab
 from bnlab import data, models
 from bnlab.models.partial import PARTS, count_trained, train_only
-from bnlab.training import fit
+from bnlab.training import Training, fit, sweep
 
 
 def moved(part: str, norm=nn.BatchNorm1d) -> dict[str, int]:
@@ -74,3 +74,15 @@ def test_a_partly_trained_network_computes_what_it_did():
 def test_bad_input_is_named(model, part, message):
     with pytest.raises(ValueError, match=message):
         train_only(model, part)
+
+
+def test_a_sweep_trains_the_parts_as_one_training_at_a_time_does():
+    def build(part):
+        return train_only(models.mlp(64, nn.BatchNorm1d), part)
+
+    run = Training(build, data.digits(flat=True), epochs=1, batch_size=256)
+    runs = sweep(run, {"part": PARTS}, seeds=2, progress=False, cache=None)
+    for part in PARTS:
+        for seed in range(2):
+            alone = torch.tensor(run(seed=seed, part=part).loss, dtype=torch.float64)
+            torch.testing.assert_close(runs.where(part=part)["loss"][seed], alone)
