@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from queue import Queue
 from threading import Event, Thread
 from typing import Any, Generic, TypeVar
@@ -91,9 +90,11 @@ class _Lanes(Generic[T, R]):
             Thread(target=self._lane, daemon=True).start()
 
     def _lane(self) -> None:
-        with suppress(Exception):
+        try:
             # The first task is taken when the process is there: until then, others may do it.
             self.executor.submit(_ready).result()
+        except BaseException:
+            return
         while not self.over.is_set() and (next_ := self.take()) is not None:
             (task,) = next_
             try:

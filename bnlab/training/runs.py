@@ -161,9 +161,9 @@ class Runs:
         state = {n.removeprefix(STATE): v for n, v in result.items() if n.startswith(STATE)}
         if not isinstance(self.run, Training) or not state:
             raise ValueError("the runs kept no weights: sweep over Training(..., keep=True)")
-        point = dict(chosen.fixed)
-        seed = point.pop(SEED, None)
-        model = self.run.given(point).model(self.axes[SEED][0] if seed is None else seed)
+        point = chosen.fixed | {name: values[0] for name, values in chosen.axes.items()}
+        seed = point.pop(SEED)
+        model = self.run.given(point).model(seed)
         model.load_state_dict(state)
         return model.eval()
 

@@ -76,6 +76,8 @@ def fit_stack(
         RuntimeError: The models do something that cannot be batched, such as drawing at random.
     """
     check_data(data, epochs, batch_size)
+    if any(min(d.lr, d.momentum, d.weight_decay) < 0 for d in descents):
+        raise ValueError("lr, momentum and weight_decay are not negative")
     start = time.perf_counter()
     stack = _Stack(models, exactly(data), descents, keep)
     orders = [torch.Generator().manual_seed(descent.seed) for descent in descents]

@@ -14,10 +14,8 @@ from torch import Tensor, nn
 
 from bnlab import layers
 
-BATCH_NORMS = (
-    *(layers.BatchNorm1d, layers.BatchNorm2d, layers.BatchNorm3d),
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
-)
+OURS = (layers.BatchNorm1d, layers.BatchNorm2d, layers.BatchNorm3d)
+TORCHS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def quicken(model: nn.Module) -> nn.Module:
@@ -27,12 +25,14 @@ def quicken(model: nn.Module) -> nn.Module:
     """
     for module in model.modules():
         wanted = ("weight", "bias", "running_mean", "running_var", "momentum")
-        if type(module) in BATCH_NORMS and all(getattr(module, n) is not None for n in wanted):
+        if type(module) in OURS + TORCHS and all(getattr(module, n) is not None for n in wanted):
             module.forward = partial(_forward, module)
     return model
 
 
 def _forward(norm: Any, input: Tensor) -> Tensor:
+    check = norm._check_dimensions if type(norm) in OURS else norm._check_input_dim
+    check(input)
     if norm.training:
         norm.num_batches_tracked.add_(1)
         output: Tensor = _Standardize.apply(  # type: ignore[no-untyped-call]

@@ -32,6 +32,10 @@ def sweep(
     its settings, its seed and torch's version. A later sweep takes it from there, also after an
     interrupt or a crash, and also if it asks for more settings or seeds.
 
+    Trainings whose models differ in nothing but their weights are done as one, several times as
+    quickly, and come to the same to within rounding. All others are done one after another. If
+    either takes more than a few seconds, other processes help.
+
     Args:
         run: A `Training`, or any function with a parameter for each setting and one named `seed`,
             which returns a dataclass or a mapping of numbers, lists of numbers, tensors and text.

@@ -233,3 +233,95 @@ def test_a_model_with_nothing_to_train_is_refused():
     model = nn.Linear(3, 2).requires_grad_(False)
     with pytest.raises(ValueError, match="nothing to train"):
         fit(model, toy(), batch_size=5, progress=False)
+
+
+def test_losses_are_means_over_each_split_in_eval_mode(digits):
+    model = network()
+    history = fit(model, digits, epochs=2, progress=False)
+    assert len(history.train_loss) == len(history.test_loss) == 2
+    model.eval()
+    for split, losses in ((digits.train, history.train_loss), (digits.test, history.test_loss)):
+        with torch.no_grad():
+            expected = nn.functional.cross_entropy(model(split.inputs), split.targets).item()
+        assert losses[-1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_schedule_moves_on_once_a_step():
+    rates = []
+
+    def optimizer(params):
+        rates.append(torch.optim.SGD(params, lr=0.1))
+        return rates[0]
+
+    def halve(optimizer):
+        return torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+
+    def note(*_):
+        rates.append(rates[0].param_groups[0]["lr"])
+
+    fit(
+        nn.Linear(3, 2), toy(), epochs=1, batch_size=5, progress=False,
+        optimizer=optimizer, schedule=halve, on_step=note,
+    )  # fmt: skip
+    assert rates[1:] == pytest.approx([0.05, 0.025, 0.0125, 0.00625])
+
+
+def test_a_schedule_that_wants_a_measurement_is_refused():
+    with pytest.raises(TypeError, match="made a ReduceLROnPlateau: return a scheduler"):
+        fit(
+            nn.Linear(3, 2), toy(), batch_size=5, progress=False,
+            schedule=torch.optim.lr_scheduler.ReduceLROnPlateau,
+        )  # fmt: skip
+    with pytest.raises(TypeError, match="made a NoneType"):
+        fit(nn.Linear(3, 2), toy(), batch_size=5, progress=False, schedule=lambda _: None)
+
+
+def test_momentum_and_weight_decay_are_torchs():
+    toys = toy(train=8)
+    model, same = nn.Linear(3, 2), nn.Linear(3, 2)
+    same.load_state_dict(model.state_dict())
+    settings = {"lr": 0.3, "momentum": 0.5, "weight_decay": 0.1}
+    fit(model, toys, epochs=3, batch_size=8, progress=False, **settings)
+    fit(
+        same, toys, epochs=3, batch_size=8, progress=False,
+        optimizer=lambda params: torch.optim.SGD(params, **settings),
+    )  # fmt: skip
+    assert torch.equal(model.weight, same.weight)
+
+
+def test_each_step_is_recorded_where_it_is_asked_for():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    options = {"layers": nn.BatchNorm1d, "every": 2}
+    history = fit(model, toy(), epochs=2, batch_size=5, progress=False, record=options)
+    assert history.recording.steps == len(history.loss) == 8
+    steps, spread = history.recording.series("1", "output", "std")
+    assert steps == [0, 2, 4, 6]
+    assert spread.shape == (4, 4)
+    assert fit(model, toy(), epochs=1, batch_size=5, progress=False).recording is None
+
+
+class Two(nn.Linear):
+    def forward(self, input):
+        scores = super().forward(input)
+        return scores, scores
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Linear(3, 5), r"for 5 samples of 2 classes the model returned shape \(5, 5\): .*, 2\)"),
+        (nn.Sequential(nn.Linear(3, 1), nn.Flatten(0)), r"returned shape \(5,\): .*\(5, 2\)"),
+        (nn.Sequential(nn.Linear(3, 2), nn.Unflatten(1, (2, 1))), r"shape \(5, 2, 1\)"),
+        (Two(3, 2), "the model returned a <class 'tuple'>"),
+    ],
+)
+def test_a_model_of_another_shape_is_refused(model, message):
+    with pytest.raises(ValueError, match=message):
+        fit(model, toy(), batch_size=5, progress=False)
+
+
+def test_a_class_that_is_not_there_is_refused():
+    toys = toy()
+    few = Dataset(toys.train, toys.test, ("one",))
+    with pytest.raises(ValueError, match="from 0 to 1: 1 classes are counted from 0 to 0"):
+        fit(nn.Linear(3, 1), few, batch_size=5, progress=False)

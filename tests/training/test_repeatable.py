@@ -6,8 +6,8 @@ from torch import nn
 
 import bnlab
 from bnlab import data, models
-from bnlab.repeatable import DECIMALS, fit_repeatably
 from bnlab.training import fit
+from bnlab.training.repeatable import DECIMALS, fit_repeatably
 
 
 @pytest.fixture(scope="module")

@@ -143,6 +143,18 @@ def test_models_that_differ_in_more_than_weights_are_told_apart():
         stack.architecture(clipped(torch.ones(1)))
 
 
+def test_what_a_single_run_refuses_a_stack_refuses_too(digits):
+    for settings, norm in (({"lr": -0.1}, nn.BatchNorm1d), ({"batch_size": 1}, nn.BatchNorm1d)):
+        run = Training(lambda norm=norm: models.mlp(64, norm), digits, epochs=1)
+        wanted = [{"seed": seed, **settings} for seed in range(2)]
+        with pytest.raises(RuntimeError, match=r"seed=0.* failed: ValueError"):
+            tasks.perform(run, wanted, ["", ""], None)
+    for kind in (nn.BatchNorm2d, bnlab.BatchNorm2d):
+        run = Training(lambda kind=kind: models.mlp(64, kind), digits, epochs=1)
+        with pytest.raises(RuntimeError, match=r"seed=0 failed: ValueError: expected 4D"):
+            tasks.perform(run, [{"seed": 0}, {"seed": 1}], ["", ""], None)
+
+
 def test_what_shares_a_task():
     run = Training(build, None)
     wanted = [
