@@ -21,6 +21,7 @@ from matplotlib.spines import Spine
 from PIL import Image
 
 SVG_DPI = 72  # matplotlib writes SVG in points
+UNSAID = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # what a page does not ask of a piece
 
 Result = TypeVar("Result", contravariant=True)
 
@@ -64,7 +65,7 @@ class LayeredFigure:
 
     matplotlib marks a changed artist as stale. The first time an artist turns stale it joins the
     moving layer for good; when anything else changed (axis limits, ticks) the still layer is
-    drawn anew.
+    drawn anew. An artist made with `animated=True` is in the moving layer from the start.
 
     Args:
         figure: a finished figure. Its layout is computed once, here, and then frozen.
@@ -72,11 +73,13 @@ class LayeredFigure:
 
     def __init__(self, figure: Figure) -> None:
         self.figure = figure
-        self.moving: list[Artist] = []
         self._pieces: dict[Artist, str] = {}
+        self._renderer = RendererSVG(0, 0, io.StringIO(), metadata=UNSAID)
         with styled():
             figure.draw_without_rendering()
         figure.set_layout_engine("none")
+        self.moving = [artist for artist in self._movable() if artist.get_animated()]
+        self.moving.sort(key=lambda artist: artist.zorder)
         self._calm()
 
     def settle(self) -> bool:
@@ -149,9 +152,11 @@ class LayeredFigure:
     def _svg(self, draw: Callable[[RendererBase], None]) -> str:
         width, height = self.figure.get_size_inches() * SVG_DPI
         file = io.StringIO()
-        renderer = RendererSVG(width, height, file, metadata={"Date": None})
-        draw(renderer)
-        renderer.finalize()
+        # As if it were new, so that no piece needs what another defined; but it is always the same
+        # one, since matplotlib measures a word once for each renderer.
+        RendererSVG.__init__(self._renderer, width, height, file, metadata=UNSAID)
+        draw(self._renderer)
+        self._renderer.finalize()
         text = file.getvalue()
         # What comes before is matplotlib's header and a style that the page sets itself.
         return text[text.index("</defs>") + len("</defs>") : text.rindex("</svg>")].strip()
