@@ -68,7 +68,11 @@ class AlongGradient(Sweep[Along]):
             f"{name}: along the step the loss goes from {loss[:, 0].mean():.2f} to between "
             f"{loss.amin(1).mean():.2f} and {loss.amax(1).mean():.2f}; of the decrease promised "
             f"for a step of {100 * result.shares[place]:g} % of the weights "
-            f"{100 * result.kept[name][:, place].mean():.0f} % is kept"
+            f"{_share(result.kept[name][:, place].mean().item())}"
             for name, loss in result.loss.items()
         ]
         return f"After {result.step} steps, means over the seeds. " + ". ".join(parts).strip() + "."
+
+
+def _share(kept: float) -> str:
+    return f"{100 * kept:.0f} % is kept" if kept >= 0 else "nothing is kept: the loss rises"
