@@ -15,7 +15,7 @@ from bnlab.training.lanes import work
 from bnlab.training.plan import Training
 from bnlab.training.results import Result
 from bnlab.training.runs import Runs
-from bnlab.training.tasks import given, perform, split
+from bnlab.training.tasks import perform, split
 
 
 def sweep(
@@ -66,13 +66,18 @@ def sweep(
     """
     axes = make_axes(grid, seeds)
     wanted = points(axes)
-    if isinstance(run, Training):
-        for point in wanted:
-            given(run, point)
-    else:
+    # What decides a run, apart from its seed; a training also refuses here what it does not know.
+    deciding = [
+        run.given(settings) if isinstance(run, Training) else (run, settings)
+        for settings in points({name: axes[name] for name in axes if name != SEED})
+    ]
+    if not isinstance(run, Training):
         check_takes(run, axes)
     kept = _cache(cache)
-    keys = _keys(run, wanted) if kept is not None else [""] * len(wanted)
+    prints = Fingerprints()
+    keys = [
+        "" if kept is None else prints.of(what, seed) for what in deciding for seed in axes[SEED]
+    ]
     results = [kept.load(key) if kept is not None else None for key in keys]
     missing = [place for place, result in enumerate(results) if result is None]
     if missing:
@@ -105,13 +110,6 @@ class _Task:
             [self.keys[place] for place in places],
             self.cache,
         )
-
-
-def _keys(run: Callable[..., Any], wanted: list[dict[str, Any]]) -> list[str]:
-    prints = Fingerprints()
-    if isinstance(run, Training):
-        return [prints.of(given(run, point), point[SEED]) for point in wanted]
-    return [prints.of(run, point) for point in wanted]
 
 
 def _cache(cache: bool | str | Path | None) -> Cache | None:
