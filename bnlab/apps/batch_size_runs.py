@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from bnlab.apps.controls import Slider
 from bnlab.apps.sweep import Sweep
 from bnlab.plots.loss_curves import CurvesArtists, draw_curves
-from bnlab.training import History
-
-Kind = tuple[str, str, int]
-"""Network, norm, batch size."""
+from bnlab.training import Runs
 
 
 @dataclass(frozen=True)
@@ -32,8 +27,7 @@ class BatchSizeRuns(Sweep[Curves]):
     """The loss as trainings went on, for one batch size at a time.
 
     Args:
-        runs: one history a seed, by network, norm and batch size; the same norms and sizes for
-            every network.
+        runs: histories over the axes `network`, `norm`, `size` (of a batch) and the seeds.
         window: samples over which the loss is averaged, so that all sizes are drawn alike; the
             largest batch or a multiple of it.
         **start: values to start from.
@@ -45,10 +39,8 @@ class BatchSizeRuns(Sweep[Curves]):
     title = "How the trainings went"
     size = (9.4, 3.9)
 
-    def __init__(
-        self, runs: Mapping[Kind, list[History]], *, window: int = 64, **start: int
-    ) -> None:
-        sizes = sorted({size for _, _, size in runs})
+    def __init__(self, runs: Runs, *, window: int = 64, **start: int) -> None:
+        sizes = sorted(runs.axes["size"])
         for size in sizes:
             if window % size:
                 raise ValueError(
@@ -62,14 +54,14 @@ class BatchSizeRuns(Sweep[Curves]):
     def compute(self, batch_size: int) -> Curves:
         loss: dict[str, dict[str, Tensor]] = {}
         accuracy: dict[str, dict[str, Tensor]] = {}
-        for (network, norm, size), histories in self.runs.items():
-            if size == batch_size:
-                rows = torch.tensor([history.loss for history in histories])
-                steps = self.window // size
+        steps = self.window // batch_size
+        for network in self.runs.axes["network"]:
+            for norm in self.runs.axes["norm"]:
+                chosen = self.runs.where(network=network, norm=norm, size=batch_size)
+                rows = chosen["loss"]
                 whole = rows[:, : rows.shape[1] // steps * steps]
                 loss.setdefault(network, {})[norm] = whole.unflatten(1, (-1, steps)).mean(2)
-                right = torch.tensor([history.test_accuracy[-1] for history in histories])
-                accuracy.setdefault(network, {})[norm] = right
+                accuracy.setdefault(network, {})[norm] = chosen["test_accuracy"][:, -1]
         points = next(iter(next(iter(loss.values())).values())).shape[1]
         seen = [self.window * (point + 1) for point in range(points)]
         return Curves(batch_size, seen, loss, accuracy)
