@@ -181,7 +181,9 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 def is_channels_last(input: Tensor) -> bool:
     """Whether the channels of images or volumes are neighbours in memory, and only so."""
     layout = CHANNELS_LAST.get(input.dim())
-    if layout is None or input.is_contiguous():
+    # Under a transform such as vmap a tensor does not tell how it lies in memory.
+    transformed = torch._C._are_functorch_transforms_active()
+    if layout is None or transformed or input.is_contiguous():
         return False
     # Of a view with gaps, like every second sample, what counts is the order of its strides.
     return torch.empty_like(input, device="meta").is_contiguous(memory_format=layout)

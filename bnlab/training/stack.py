@@ -21,6 +21,7 @@ from bnlab.training.repeatable import exactly, round_
 from bnlab.training.stack_norm import quicken
 
 PLAIN = (str, int, float, bool, type(None), type, FunctionType, torch.dtype, torch.device)
+HOOKED = "a model with hooks is not trained in a stack"
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,10 @@ def architecture(model: nn.Module) -> Hashable:
         TypeError: The model cannot be compared: it has hooks, or attributes that are not plain.
     """
     tensors = [
-        (name, tensor.shape, tensor.dtype, tensor.requires_grad)
-        for name, tensor in (*model.named_parameters(), *model.named_buffers())
+        (name, tensor.shape, tensor.dtype, tensor.requires_grad) for name, tensor in _tensors(model)
     ]
+    if any(p._backward_hooks or p._post_accumulate_grad_hooks for p in model.parameters()):
+        raise TypeError(HOOKED)
     modules = [
         (name, type(module), *((key, _plain(key, value)) for key, value in _own(module)))
         for name, module in model.named_modules(remove_duplicate=False)
@@ -225,7 +227,7 @@ def _plain(key: str, value: Any) -> Hashable:
         return tuple(_plain(key, part) for part in value)
     if key.endswith("_hooks") or "_hooks_" in key:
         if value:
-            raise TypeError("a model with hooks is not trained in a stack")
+            raise TypeError(HOOKED)
         return key
     if isinstance(value, (set, frozenset)):
         return frozenset(_plain(key, part) for part in value)

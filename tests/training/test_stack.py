@@ -1,6 +1,7 @@
 """Models trained as a stack end as those trained one after another."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -33,7 +34,8 @@ def build(norm="torch"):
 
 
 def small_conv(norm):
-    kind = {"torch": nn.BatchNorm2d, "bnlab": bnlab.BatchNorm2d}[norm]
+    groups = partial(bnlab.GroupNorm, 4)
+    kind = {"torch": nn.BatchNorm2d, "bnlab": bnlab.BatchNorm2d, "groups": groups}[norm]
     net = models.conv_net(kind, in_channels=1, size=8)
     return nn.Sequential(nn.Unflatten(1, (1, 8, 8)), net)
 
@@ -68,7 +70,7 @@ def test_a_stack_equals_the_plain_loop(digits, norm, monkeypatch):
         assert_equal(result, history)
 
 
-@pytest.mark.parametrize("norm", ["torch", "bnlab"])
+@pytest.mark.parametrize("norm", ["torch", "bnlab", "groups"])
 def test_pictures_stack_too(digits, norm, monkeypatch):
     run = Training(small_conv, digits, epochs=1, batch_size=32, keep=True)
     wanted = [{"seed": seed, "norm": norm, "lr": 0.02} for seed in range(2)]
@@ -135,10 +137,12 @@ def test_models_that_differ_in_more_than_weights_are_told_apart():
     frozen = build()
     frozen.linear1.weight.requires_grad_(False)
     assert stack.architecture(build()) != stack.architecture(frozen)
-    hooked = build()
+    hooked, penalised = build(), build()
     hooked.register_forward_hook(lambda *_: None)
-    with pytest.raises(TypeError, match="hooks"):
-        stack.architecture(hooked)
+    penalised.norm1.weight.register_hook(lambda gradient: gradient + 0.01)
+    for model in (hooked, penalised):
+        with pytest.raises(TypeError, match="hooks"):
+            stack.architecture(model)
     with pytest.raises(TypeError, match="attribute limit is a Tensor"):
         stack.architecture(clipped(torch.ones(1)))
 
