@@ -10,7 +10,6 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "bnlab"
 USES = {
     "training",
-    "repeatable",
     "recording",
     "detachment",
     "explosion",
