@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bnlab.apps.controls import Choice, Slider
 from bnlab.apps.sweep import Sweep
-from bnlab.detachment import Course
+from bnlab.experiments.detachment import Course
 from bnlab.plots.detachment import PANELS, CoursesArtists, draw_courses
 
 PROPER = "none"

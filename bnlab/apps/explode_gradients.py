@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bnlab.apps.controls import Choice, Slider
 from bnlab.apps.sweep import Sweep
-from bnlab.explosion import RELU_GROWTH
+from bnlab.experiments.explosion import RELU_GROWTH
 from bnlab.plots.growth import GrowthArtists, draw_growth
 from bnlab.training import Runs
 
@@ -28,7 +28,7 @@ class ExplodeGradients(Sweep[Growth]):
     """The squared norm of the gradient at every layer of networks that nobody trained.
 
     Args:
-        runs: of `bnlab.explosion.send_back` over network, depth and at least two seeds.
+        runs: of `bnlab.experiments.explosion.send_back` over network, depth and at least two seeds.
         **start: values to start from.
     """
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from bnlab.apps.controls import Choice, Slider, Value, plain
 from bnlab.apps.sweep import Sweep
+from bnlab.experiments.pruning import ORDERS
 from bnlab.plots.pruning import PruningArtists, draw_pruning
-from bnlab.pruning import ORDERS
 from bnlab.training import Runs
 
 
@@ -29,7 +29,7 @@ class PruneUnits(Sweep[Pruning]):
     """Accuracy against the share of units cut: by the smallest gamma, at random, by the largest.
 
     Args:
-        runs: of `bnlab.pruning.Pruned` results over an axis `penalty`, at least two seeds.
+        runs: of `experiments.pruning.Pruned` results over an axis `penalty`, at least two seeds.
         shares: what the results were measured at.
         **start: values to start from.
     """

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from bnlab.apps.controls import Choice, Slider, Value
 from bnlab.apps.sweep import Sweep
 from bnlab.data import Split
+from bnlab.experiments.scale_invariance import rescale_weights
 from bnlab.plots.rescaling import RescalingArtists, draw_rescaling
-from bnlab.scale_invariance import rescale_weights
 
 POWERS = range(-8, 9, 2)
 SHOWN = 10

@@ -11,8 +11,8 @@ from bnlab import data, models
 from bnlab.apps.controls import Choice, Slider
 from bnlab.apps.live import Live
 from bnlab.data import Split
+from bnlab.experiments.propagation import EXPLODED, VANISHED, fate, propagate
 from bnlab.plots.signals import SignalArtists, draw_signals
-from bnlab.propagation import EXPLODED, VANISHED, fate, propagate
 
 DEEPEST = 30
 GAINS = [0.25, 0.5, 0.75, 1.0, 1.2, 1.41, 1.6, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0]

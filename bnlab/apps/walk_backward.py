@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bnlab.apps.controls import Choice, Slider
 from bnlab.apps.sweep import Sweep
-from bnlab.backward import Walk, walk_backward
+from bnlab.experiments.backward import Walk, walk_backward
 from bnlab.plots.computation_graph import GraphArtists, decimal, draw_backward_pass
 
 INPUTS, WEIGHT, BIAS = (1.0, 2.0, 3.0, 6.0), 2.0, 1.0

@@ -8,8 +8,8 @@ import torch
 import bnlab
 from bnlab import models
 from bnlab.apps.batch_noise import SIZES, BatchNoise
-from bnlab.batch_noise import scores_in_batches
 from bnlab.data import Dataset, Split
+from bnlab.experiments.batch_noise import scores_in_batches
 
 INDEX, DRAWS = 2, 12
 

@@ -6,7 +6,7 @@ import pytest
 
 from bnlab import data
 from bnlab.apps.detach_statistics import DetachStatistics
-from bnlab.detachment import Course, train_detached
+from bnlab.experiments.detachment import Course, train_detached
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bnlab import models
 from bnlab.data import Split
-from bnlab.propagation import propagate
+from bnlab.experiments.propagation import propagate
 
 RELU_GROWTH = math.pi / (math.pi - 1)
 """Of the squared gradient norm per layer: ReLU, batch norm, no skips, in the limit."""

@@ -7,7 +7,7 @@ import torch
 
 from bnlab import BatchNorm1d, data, models
 from bnlab.data import Split
-from bnlab.scale_invariance import rescale_weights, watch_turning
+from bnlab.experiments.scale_invariance import rescale_weights, watch_turning
 from bnlab.training import fit_repeatably
 
 DIGITS = data.digits(flat=True)

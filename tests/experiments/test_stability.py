@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bnlab import BatchNorm1d, data, models
-from bnlab.stability import watch_training
+from bnlab.experiments.stability import watch_training
 from bnlab.training import fit_repeatably
 
 DIGITS = data.digits(flat=True)

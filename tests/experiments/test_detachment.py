@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bnlab import BatchNorm1d, data
-from bnlab.detachment import STATISTICS, DetachedBatchNorm1d, train_detached
+from bnlab.experiments.detachment import STATISTICS, DetachedBatchNorm1d, train_detached
 
 BATCH = data.synthetic((16, 3), mean=2.0, std=3.0).double()
 ARRIVING = data.synthetic((16, 3), seed=1).double()

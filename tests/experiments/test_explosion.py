@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bnlab.data import Split, synthetic
-from bnlab.explosion import NETWORKS, RELU_GROWTH, growth, send_back
+from bnlab.experiments.explosion import NETWORKS, RELU_GROWTH, growth, send_back
 
 SPLIT = Split(synthetic((256, 20)), torch.arange(256) % 3)
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from bnlab.data import Split
+from bnlab.experiments.propagation import fate, propagate
 from bnlab.models import deep_mlp
-from bnlab.propagation import fate, propagate
 
 BATCH = Split(torch.randn(16, 8, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 3)
 

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from bnlab import BatchNorm1d, data, models
 from bnlab.data import Split
-from bnlab.smoothness import along_step, watch_smoothness
+from bnlab.experiments.smoothness import along_step, watch_smoothness
 from bnlab.training import fit_repeatably
 
 DIGITS = data.digits(flat=True)

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import bnlab
-from bnlab.costs import saved_bytes, step_seconds
 from bnlab.data import Split
+from bnlab.experiments.costs import saved_bytes, step_seconds
 
 NORMS = [nn.BatchNorm2d, bnlab.BatchNorm2d]
 LOSS = 4 * 6 * 5  # the log-probabilities: 6 samples, 5 classes, float32

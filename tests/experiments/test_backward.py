@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import batch_norm
 
-from bnlab.backward import walk_backward
+from bnlab.experiments.backward import walk_backward
 from bnlab.functional import moments, normalize, normalize_backward
 
 X = torch.tensor([0.3, -2.0, 5.0, 1.1, 0.0], dtype=torch.float64)

@@ -7,7 +7,7 @@ from torch import nn
 import bnlab
 from bnlab import data, models
 from bnlab.data import Split
-from bnlab.pruning import ORDERS, penalise, prune, prune_stepwise, remove_silent
+from bnlab.experiments.pruning import ORDERS, penalise, prune, prune_stepwise, remove_silent
 
 
 def trained_alike(norm=nn.BatchNorm1d) -> nn.Sequential:

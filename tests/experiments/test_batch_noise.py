@@ -6,7 +6,7 @@ from torch import nn
 
 import bnlab
 from bnlab import models
-from bnlab.batch_noise import lead, scores_in_batches
+from bnlab.experiments.batch_noise import lead, scores_in_batches
 
 
 def pool(count: int = 400) -> torch.Tensor:
