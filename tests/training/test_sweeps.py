@@ -305,11 +305,13 @@ if __name__ == "__main__":
 """
 
 INTERRUPTED = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from bnlab.training import sweep, lanes
 
 lanes.PATIENCE = 0.0
+# Where the tests run in the background, an interrupt may come to be ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def run(seed, pause):
     time.sleep(pause)
