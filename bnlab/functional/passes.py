@@ -104,10 +104,8 @@ def apply_in_blocks(
     if not subtract:
         # A pass less: the mean goes into the shift.
         scale = scale if weight is None else scale.mul_(weight)
-        weight, bias = (
-            None,
-            (mean * scale).neg_() if bias is None else torch.addcmul(bias, mean, scale, value=-1),
-        )
+        bias = -mean * scale if bias is None else torch.addcmul(bias, mean, scale, value=-1)
+        weight = None
     for at, block, result in layout.blocks(values, layout.view(output)):
         if subtract:
             block = torch.sub(block, layout.spread(_cut(mean, at)), out=result)
