@@ -35,6 +35,10 @@ class Layout(ABC):
     """The dimensions of a view that one statistic covers."""
     size: int
     """The number of cells that one statistic covers."""
+    along: int | None = None
+    """The dimension of a view that is cut into blocks, if any."""
+    block_share = 1
+    """A block has this share of `BLOCK` cells: 2 for half of them."""
     centred = True
     """Whether the mean is taken off."""
     memory_format = torch.contiguous_format
@@ -71,7 +75,13 @@ class Layout(ABC):
 
     def blocks(self, *views: Tensor) -> Iterator[Block]:
         """Cut views into blocks of whole statistics, and say which statistics these are."""
-        yield None, *views
+        step = BLOCK // self.block_share // (self.size or 1) or 1
+        if self.along is None or step >= views[0].shape[self.along]:
+            yield None, *views
+            return
+        cut = zip(*[view.split(step, self.along) for view in views], strict=True)
+        for place, block in enumerate(cut):
+            yield slice(place * step, (place + 1) * step), *block
 
     @abstractmethod
     def mean(self, values: Tensor) -> Tensor:

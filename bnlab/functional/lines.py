@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import prod
 
 import torch
 from torch import Tensor
 
-from bnlab.functional import layouts
-from bnlab.functional.layouts import Block, Layout, sum_of_squares
+from bnlab.functional.layouts import Layout, sum_of_squares
 
 
 class Lines(Layout):
@@ -19,6 +18,8 @@ class Lines(Layout):
     """
 
     dim = (1,)
+    along = 0
+    block_share = 2
 
     def __init__(
         self, input: Tensor, normalized_shape: Sequence[int], centred: bool = True
@@ -41,15 +42,6 @@ class Lines(Layout):
 
     def collapse(self, gradients: tuple[Tensor, ...]) -> Tensor:
         return torch.stack(gradients).sum(0) if len(gradients) > 1 else gradients[0]
-
-    def blocks(self, *views: Tensor) -> Iterator[Block]:
-        lines = max(1, layouts.BLOCK // 2 // self.size)
-        if lines >= self.lines:
-            yield None, *views
-            return
-        for start in range(0, self.lines, lines):
-            at = slice(start, start + lines)
-            yield at, *[view[at] for view in views]
 
     def mean(self, values: Tensor) -> Tensor:
         return values.mean(-1)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from bnlab.functional import layouts
-from bnlab.functional.layouts import Block, Layout, sum_of_squares
+from bnlab.functional.layouts import Layout, sum_of_squares
 
 MANY = 32  # repeats: so often is a plane of factors used that to fill it costs little
 
@@ -21,6 +20,7 @@ class Planes(Layout):
     """
 
     dim = (0, 2)
+    along = 1
 
     def __init__(self, input: Tensor, groups: int | None = None) -> None:
         samples, channels = input.shape[:2]
@@ -30,7 +30,10 @@ class Planes(Layout):
         cells = self.parts * input.shape[2:].numel()
         self.shape = (repeats, self.recur * groups, cells)
         self.size = repeats * cells
-        self.repeated = repeats > 1
+        # Of one repeat there is nothing to add up.
+        self.join_repeats: Callable[[Tensor, int], Tensor] = (
+            torch.sum if repeats > 1 else torch.squeeze
+        )
 
     def view(self, input: Tensor) -> Tensor:
         return input.reshape(self.shape)
@@ -54,21 +57,11 @@ class Planes(Layout):
         joined = torch.cat(gradients) if len(gradients) > 1 else gradients[0]
         return joined if self.recur == 1 else joined.view(self.recur, -1).sum(0)
 
-    def blocks(self, *views: Tensor) -> Iterator[Block]:
-        planes = max(1, layouts.BLOCK // max(1, self.size))
-        if planes >= self.shape[1]:
-            yield None, *views
-            return
-        for start in range(0, self.shape[1], planes):
-            at = slice(start, start + planes)
-            yield at, *[view[:, at] for view in views]
-
     def mean(self, values: Tensor) -> Tensor:
-        return self._sum(values).div_(self.size)
+        return self.join_repeats(values.sum(-1), 0).div_(self.size)
 
     def mean_square(self, values: Tensor) -> Tensor:
-        squares = sum_of_squares(values)
-        return (squares.sum(0) if self.repeated else squares.squeeze(0)).div_(self.size)
+        return self.join_repeats(sum_of_squares(values), 0).div_(self.size)
 
     def transform(
         self, values: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor
@@ -93,7 +86,8 @@ class Planes(Layout):
     ) -> tuple[Tensor, Tensor]:
         grads, products = self._channels(grad), self._channels(out)
         torch.mul(grads, self._channels(values), out=products)
-        grad_bias, grad_weight = self._sum(grads), self._sum(products)
+        grad_bias = self.join_repeats(grads.sum(-1), 0)
+        grad_weight = self.join_repeats(products.sum(-1), 0)
         if mean is not None:
             grad_weight.addcmul_(self._each(mean), grad_bias, value=-1)
         grad_weight.mul_(self._each(rstd))
@@ -131,10 +125,6 @@ class Planes(Layout):
 
     def _scale(self, rstd: Tensor, weight: Tensor | None) -> Tensor:
         return self._each(rstd) if weight is None else self._each(rstd) * weight
-
-    def _sum(self, values: Tensor) -> Tensor:
-        sums = values.sum(-1)
-        return sums.sum(0) if self.repeated else sums.squeeze(0)
 
 
 def _filled(factor: Tensor, values: Tensor) -> Tensor:
