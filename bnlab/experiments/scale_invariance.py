@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.functional import cosine_similarity, cross_entropy
+from torch.nn.functional import cosine_similarity
 
 from bnlab.data import Dataset, Split
-from bnlab.training import fit_repeatably
+from bnlab.experiments.smoothness import loss_at
+from bnlab.training.repeatable import build_exactly, fit_repeatably
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +69,9 @@ def rescale_weights(model: nn.Module, split: Split, names: Sequence[str], scale:
         raise ValueError(
             f"no parameter is called {unknown[0]!r}; there are {', '.join(parameters)}"
         )
-    scaled = {name: (scale * parameters[name]).requires_grad_() for name in names}
-    # Running statistics would move in place: let it be copies of them.
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with torch.enable_grad():
-        outputs = functional_call(model, parameters | scaled | buffers, split.inputs)
-        loss = cross_entropy(outputs, split.targets)
-        gradient = torch.autograd.grad(loss, list(scaled.values()))
-    return Rescaled(scale, outputs.detach(), torch.cat([each.flatten() for each in gradient]))
+    scaled = {name: scale * parameters[name] for name in names}
+    _, gradient, outputs = loss_at(model, scaled, split)
+    return Rescaled(scale, outputs, torch.cat([each.flatten() for each in gradient.values()]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,16 +133,12 @@ def watch_turning(
         >>> bool((seen.norm.diff() > 0).all())  # without decay it can only grow
         True
     """
-    models: list[nn.Module] = []
+    model = build_exactly(build, seed)
     norms: list[Tensor] = []
     angles: list[Tensor] = []
 
-    def build_and_hold() -> nn.Module:
-        models.append(build())
-        return models[-1]
-
     def optimizer(_: object) -> torch.optim.Optimizer:
-        parameters = dict(models[0].named_parameters())
+        parameters = dict(model.named_parameters())
         decaying = [parameters.pop(name) for name in names]
         before = decaying[0].detach().clone()
 
@@ -166,7 +157,7 @@ def watch_turning(
         sgd.register_step_post_hook(look)
         return sgd
 
-    _, history = fit_repeatably(build_and_hold, data, seed=seed, optimizer=optimizer, **settings)
+    _, history = fit_repeatably(lambda: model, data, seed=seed, optimizer=optimizer, **settings)
     return Turning(
         loss=torch.tensor(history.loss),
         test_accuracy=torch.tensor(history.test_accuracy),

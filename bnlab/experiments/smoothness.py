@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from bnlab.data import Dataset, Split
-from bnlab.training import fit_repeatably
+from bnlab.training.repeatable import build_exactly, fit_repeatably
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def along_step(
         raise ValueError(f"steps are {list(steps)}: give at least one, all above 0")
     weights = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     matrices = [name for name, weight in weights.items() if weight.dim() > 1]
-    loss, gradient = _loss_and_gradient(model, weights, split)
+    loss, gradient, _ = loss_at(model, weights, split)
     direction = {name: -g for name, g in gradient.items()}
     if relative:
         direction = {n: _as_large_as(weights[n], direction[n]) for n in matrices}
@@ -89,7 +89,7 @@ def along_step(
     losses, changes, cosines = [loss], [], []
     for step in steps:
         moved = {n: weights[n] + step * d for n, d in direction.items()}
-        loss, there = _loss_and_gradient(model, weights | moved, split)
+        loss, there, _ = loss_at(model, weights | moved, split)
         losses.append(loss)
         changes.append(_norm({name: there[name] - g for name, g in gradient.items()}))
         cosines.append(
@@ -164,21 +164,17 @@ def watch_smoothness(
         >>> course.steps.tolist(), course.plain.loss.shape
         ([0, 10, 20], torch.Size([3, 3]))
     """
+    model = build_exactly(build, seed)
     split = Split(data.train.inputs[:probe].double(), data.train.targets[:probe])
-    models: list[nn.Module] = []
     plain: list[AlongStep] = []
     relative: list[AlongStep] = []
     taken = 0
 
-    def build_and_hold() -> nn.Module:
-        models.append(build())
-        return models[-1]
-
     def look(*_: object) -> None:
         nonlocal taken
         if taken % every == 0:
-            plain.append(along_step(models[0], split, step_sizes))
-            relative.append(along_step(models[0], split, shares, relative=True))
+            plain.append(along_step(model, split, step_sizes))
+            relative.append(along_step(model, split, shares, relative=True))
         taken += 1
 
     def optimizer(parameters: Any) -> torch.optim.Optimizer:
@@ -186,7 +182,7 @@ def watch_smoothness(
         sgd.register_step_pre_hook(look)
         return sgd
 
-    _, history = fit_repeatably(build_and_hold, data, seed=seed, optimizer=optimizer, **settings)
+    _, history = fit_repeatably(lambda: model, data, seed=seed, optimizer=optimizer, **settings)
     return SmoothnessCourse(
         steps=torch.arange(len(plain)) * every,
         plain=_stack(plain),
@@ -200,16 +196,18 @@ def _stack(rows: list[AlongStep]) -> AlongStep:
     return AlongStep(**{name: torch.stack([getattr(row, name) for row in rows]) for name in names})
 
 
-def _loss_and_gradient(
+def loss_at(
     model: nn.Module, weights: dict[str, Tensor], split: Split
-) -> tuple[Tensor, dict[str, Tensor]]:
+) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+    """Return loss, its gradient and outputs with `weights` in place of the model's own."""
     leaves = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
     # Running statistics would move in place: let it be copies of them.
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.enable_grad():
-        loss = cross_entropy(functional_call(model, leaves | buffers, split.inputs), split.targets)
+        outputs = functional_call(model, leaves | buffers, split.inputs)
+        loss = cross_entropy(outputs, split.targets)
         gradient = torch.autograd.grad(loss, list(leaves.values()))
-    return loss.detach(), dict(zip(leaves, gradient, strict=True))
+    return loss.detach(), dict(zip(leaves, gradient, strict=True)), outputs.detach()
 
 
 def _as_large_as(weight: Tensor, direction: Tensor) -> Tensor:
