@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from bnlab.apps.controls import Slider
-from bnlab.apps.explorer import one_thread
 from bnlab.apps.sweep import Sweep
 from bnlab.data import Dataset
 from bnlab.experiments.batch_noise import lead, scores_in_batches
 from bnlab.plots.batch_noise import NoiseArtists, draw_noise
+from bnlab.training.tasks import one_thread
 
 SIZES = (2, 4, 8, 16, 32, 64, 128, 256)
 

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
-import torch
 from matplotlib.figure import Figure
 
 from bnlab.apps.controls import Control, Value
 from bnlab.plots.layers import Artists, LayeredFigure, new_figure, styled
+from bnlab.training.tasks import one_thread
 
 Result = TypeVar("Result")
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Small tensors are computed sooner by one thread, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Explorer(ABC, Generic[Result]):

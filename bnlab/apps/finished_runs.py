@@ -11,7 +11,7 @@ from torch import Tensor
 from bnlab.apps.controls import Choice, Control, Slider, Value
 from bnlab.apps.sweep import Sweep
 from bnlab.plots.finished_runs import FinishedArtists, draw_finished
-from bnlab.training import Runs
+from bnlab.training.runs import Runs, last
 
 LABELS = {"lr": "learning rate", "batch_size": "batch size"}
 
@@ -113,12 +113,6 @@ class FinishedRuns(Sweep[Setting]):
             f"At {at}, test accuracy, mean ± standard deviation over "
             f"{len(self.runs.axes['seed'])} seeds: {', '.join(ends)}."
         )
-
-
-def last(series: Tensor) -> Tensor:
-    """The last number of each series: one that ended early is filled up with nan."""
-    ends = series.isnan().logical_not().sum(-1, keepdim=True) - 1
-    return series.gather(-1, ends).squeeze(-1)
 
 
 def _control(name: str, values: list[Value]) -> Control:

@@ -12,7 +12,7 @@ from bnlab.apps.controls import Choice, Slider, Value
 from bnlab.apps.sweep import Sweep
 from bnlab.data import Split
 from bnlab.experiments.scale_invariance import rescale_weights
-from bnlab.plots.rescaling import RescalingArtists, draw_rescaling
+from bnlab.plots.rescaling import RescalingArtists, as_fraction, draw_rescaling
 
 POWERS = range(-8, 9, 2)
 SHOWN = 10
@@ -29,11 +29,6 @@ class Outcome:
     scales: Sequence[float]
     gradients: Sequence[float]
     place: int
-
-
-def as_fraction(scale: Value) -> str:
-    """4 as 4, a quarter as 1/4."""
-    return f"{scale:g}" if float(scale) >= 1 else f"1/{1 / float(scale):g}"
 
 
 class RescaleWeights(Sweep[Outcome]):

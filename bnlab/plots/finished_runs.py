@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from torch import Tensor
 
+from bnlab.plots.gaps import join_curves
 from bnlab.plots.layers import change
 from bnlab.plots.seeds import SeedArtists, draw_seeds
 
@@ -52,13 +52,10 @@ class FinishedArtists:
 
     def update(self, result: Finished) -> None:
         """Move everything to `result`."""
-        seen = result.seen.tolist()
         for kind, sign in zip(self.means, SIGNS, strict=False):
             loss, accuracy = result.loss[kind], 100 * result.accuracy[kind]
-            gap = torch.full((len(loss), 1), torch.nan)
-            x = [*seen, torch.nan] * len(loss)
-            self.seeds[kind].set_data(x, torch.cat((loss, gap), 1).flatten().numpy())
-            self.means[kind].set_data(seen, loss.mean(0).numpy())
+            self.seeds[kind].set_data(*join_curves(result.seen, loss))
+            self.means[kind].set_data(result.seen.numpy(), loss.mean(0).numpy())
             stopped = result.stopped[kind]
             fate = f" ({stopped} stopped)" if stopped else ""
             words = f"{sign} {kind}: {accuracy.mean():.1f} ± {accuracy.std():.1f} %{fate}"

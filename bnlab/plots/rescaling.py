@@ -15,6 +15,11 @@ from torch import Tensor
 OUTPUTS, GRADIENT, THEORY = "#0072B2", "#D55E00", "#000000"
 
 
+def as_fraction(scale: float | str) -> str:
+    """4 as 4, a quarter as 1/4."""
+    return f"{scale:g}" if float(scale) >= 1 else f"1/{1 / float(scale):g}"
+
+
 class RescaledWeights(Protocol):
     """Outputs before and after, and the gradient's size for every scale, the shown one among."""
 
@@ -75,8 +80,8 @@ def draw_rescaling(axes: tuple[Axes, Axes], result: RescaledWeights) -> Rescalin
     (now,) = right.plot([], [], "o", color=GRADIENT, markersize=13, markeredgecolor="black")
     right.set(title="Size of the gradient", xlabel="a", ylabel="‖∇f(a w)‖ / ‖∇f(w)‖")
     right.set(xscale="log", yscale="log", ylim=(1e-4, 1e5))
-    fractions = [(a, f"{a:g}" if a >= 1 else f"1/{1 / a:g}") for a in result.scales[::2]]
-    right.set_xticks(*zip(*fractions, strict=True))
+    ticks = result.scales[::2]
+    right.set_xticks(ticks, [as_fraction(a) for a in ticks])
     right.minorticks_off()
     right.legend(loc="upper right")
     artists = RescalingArtists((-reach, reach), outputs, beyond, line, now)

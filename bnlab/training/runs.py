@@ -144,8 +144,7 @@ class Runs:
                     f"a run's {name!r} has shape {tuple(values.shape[1:])}: a table shows numbers "
                     "and the last values of series"
                 )
-            last = values if values.dim() == 1 else _last(values)
-            rows.append(Row(point, last))
+            rows.append(Row(point, values if values.dim() == 1 else last(values)))
         return Table(name, rows, percent, digits)
 
     def model(self, **settings: Any) -> nn.Module:
@@ -184,7 +183,7 @@ def _padded(tensors: list[Tensor]) -> Tensor:
     return filled
 
 
-def _last(series: Tensor) -> Tensor:
-    """The last value of each row that is not filled up."""
-    length = series.shape[1] - series.flip(1).isnan().logical_not().int().argmax(1)
-    return series.gather(1, length[:, None] - 1).squeeze(1)
+def last(series: Tensor) -> Tensor:
+    """Return the last number of each series: one that ended early is filled up with nan."""
+    filled = series.flip(-1).isnan().logical_not().int().argmax(-1, keepdim=True)
+    return series.gather(-1, series.shape[-1] - 1 - filled).squeeze(-1)

@@ -12,10 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bnlab import layers
-
-OURS = (layers.BatchNorm1d, layers.BatchNorm2d, layers.BatchNorm3d)
-TORCHS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+from bnlab.layers.base import RunningNorm
+from bnlab.models.partial import BATCH_NORMS
 
 
 def quicken(model: nn.Module) -> nn.Module:
@@ -25,13 +23,14 @@ def quicken(model: nn.Module) -> nn.Module:
     """
     for module in model.modules():
         wanted = ("weight", "bias", "running_mean", "running_var", "momentum")
-        if type(module) in OURS + TORCHS and all(getattr(module, n) is not None for n in wanted):
+        if type(module) in BATCH_NORMS and all(getattr(module, n) is not None for n in wanted):
             module.forward = partial(_forward, module)
     return model
 
 
 def _forward(norm: Any, input: Tensor) -> Tensor:
-    check = norm._check_dimensions if type(norm) in OURS else norm._check_input_dim
+    ours = isinstance(norm, RunningNorm)
+    check = norm._check_dimensions if ours else norm._check_input_dim
     check(input)
     if norm.training:
         norm.num_batches_tracked.add_(1)
