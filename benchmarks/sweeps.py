@@ -3,8 +3,9 @@
     python -m benchmarks.sweeps [--runs 64] [--turns 3] [--layers torch]
 
 The network is the perceptron of the lessons (64-128-64-10, batch norm before both ReLUs) on the
-digits, ten epochs in float64. The loop calls the training once for each run, on one thread or on
-all, whichever is faster here; nothing is cached. A third row is one stack in one process.
+digits, ten epochs: first by `fit` in float32, then by `fit_repeatably` in float64. The loop calls
+it once for each run, on one thread or on all, whichever is faster here; nothing is cached. A third
+row is one stack in one process.
 """
 
 import argparse
@@ -32,12 +33,19 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--layers", choices=LAYERS, default="bnlab")
     options = parser.parse_args()
+    for repeatable in (False, True):
+        compare(options, repeatable)
+
+
+def compare(options: argparse.Namespace, repeatable: bool) -> None:
+    """Print the rates of all ways to do the same runs."""
     norm = LAYERS[options.layers]
 
     def build() -> nn.Module:
         return models.mlp(64, norm)
 
-    run = Training(build, data.digits(flat=True), epochs=options.epochs)
+    digits = data.digits(flat=True)
+    run = Training(build, digits, epochs=options.epochs, repeatable=repeatable)
     seeds = options.runs // len(LRS)
 
     def loop() -> int:
@@ -73,9 +81,11 @@ def main() -> None:
         print(f"turn {turn + 1}:", ", ".join(f"{name} {r[-1]:.0f}" for name, r in rates.items()))
     middle = {name: statistics.median(rate) for name, rate in rates.items()}
     best = max(rate for name, rate in middle.items() if name.startswith("plain"))
-    print(f"\nruns a minute, median of {options.turns}; {options.layers} layers")
+    kind = "fit_repeatably, float64" if repeatable else "fit, float32"
+    print(f"\nruns a minute, median of {options.turns}; {options.layers} layers, {kind}")
     for name, rate in middle.items():
         print(f"{name:28} {rate:7.0f}   {rate / best:4.1f} x the faster loop")
+    print()
 
 
 def measured(way: Callable[[], int]) -> float:

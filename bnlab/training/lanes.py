@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-PATIENCE = 1.0
+PATIENCE = 0.25
 """Seconds before other processes are started, which takes them some more."""
 IDLE = 60
 """Seconds for which a process with nothing to do waits for the next sweep."""

@@ -12,8 +12,8 @@ from torch import nn
 
 from bnlab.data import Dataset
 from bnlab.training.history import History
-from bnlab.training.loop import Optimizer, Schedule
-from bnlab.training.repeatable import build_exactly, fit_repeatably
+from bnlab.training.loop import Optimizer, Schedule, fit
+from bnlab.training.repeatable import build_exactly, build_seeded, fit_repeatably
 
 OF_SGD = ("lr", "momentum", "weight_decay")
 OWN = ("epochs", "batch_size", *OF_SGD)
@@ -21,7 +21,7 @@ OWN = ("epochs", "batch_size", *OF_SGD)
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """Build a network and train it by `fit_repeatably`: one call is one run, for `sweep` to repeat.
+    """Build a network and train it: one call is one run, for `sweep` to repeat.
 
     Args:
         build: Makes the model. A setting whose name is one of its parameters goes to it, and so
@@ -35,6 +35,9 @@ class Training:
         optimizer: As in `fit`; None is SGD.
         schedule: As in `fit`.
         keep: Whether `History.state` holds the trained model's state dict.
+        repeatable: Whether it is trained by `fit_repeatably`, the same on any machine; False is
+            `fit`, in the precision of the model and the data: about twice as fast, and two
+            machines may part ways by more than the last digits.
 
     Example:
         >>> from bnlab import data, models
@@ -56,6 +59,7 @@ class Training:
     optimizer: Optimizer | None = None
     schedule: Schedule | None = None
     keep: bool = False
+    repeatable: bool = True
 
     def __call__(self, seed: int = 0, **settings: Any) -> History:
         """Train one model: the seed decides its weights and the order of the samples.
@@ -68,19 +72,22 @@ class Training:
             ValueError: Neither `build` nor the training knows a setting; else as `fit` raises it.
         """
         given = self.given(settings)
-        model, history = fit_repeatably(
-            partial(given.build, **given._seed(seed)),
-            given.data,
-            seed=seed,
-            epochs=given.epochs,
-            batch_size=given.batch_size,
-            lr=given.lr,
-            momentum=given.momentum,
-            weight_decay=given.weight_decay,
-            optimizer=given.optimizer,
-            schedule=given.schedule,
-            progress=False,
-        )
+        model = given.model(seed)
+        own: dict[str, Any] = {
+            "seed": seed,
+            "epochs": given.epochs,
+            "batch_size": given.batch_size,
+            "lr": given.lr,
+            "momentum": given.momentum,
+            "weight_decay": given.weight_decay,
+            "optimizer": given.optimizer,
+            "schedule": given.schedule,
+            "progress": False,
+        }
+        if given.repeatable:
+            _, history = fit_repeatably(lambda: model, given.data, **own)
+        else:
+            history = fit(model, given.data, **own)
         if given.keep:
             history.state = model.state_dict()
         return history
@@ -110,8 +117,9 @@ class Training:
         return replace(self, build=partial(self.build, **built), optimizer=optimizer, **others)
 
     def model(self, seed: int) -> nn.Module:
-        """Build the model of a run, in float64, with the weights it starts from."""
-        return build_exactly(partial(self.build, **self._seed(seed)), seed)
+        """Build the model of a run, with the weights it starts from; repeatable is in float64."""
+        build = build_exactly if self.repeatable else build_seeded
+        return build(partial(self.build, **self._seed(seed)), seed)
 
     def _seed(self, seed: int) -> dict[str, int]:
         return {"seed": seed} if _takes(self.build, "seed") else {}

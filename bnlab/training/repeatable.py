@@ -65,11 +65,17 @@ def fit_repeatably(
     return model, fit(model, exactly(data), seed=seed, on_step=round_weights, **settings)
 
 
-def build_exactly(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Build a float64 model whose weights the seed decides."""
-    with torch.random.fork_rng(devices=[]), _default_dtype(torch.float64):
+def build_seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Build a model whose weights the seed decides."""
+    with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return build().double()
+        return build()
+
+
+def build_exactly(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Build it in float64."""
+    with _default_dtype(torch.float64):
+        return build_seeded(build, seed).double()
 
 
 def exactly(data: Dataset) -> Dataset:

@@ -60,18 +60,20 @@ def fit_stack(
     epochs: int,
     batch_size: int,
     keep: bool = False,
+    repeatable: bool = True,
 ) -> list[History]:
-    r"""Train models of one architecture side by side, as `fit_repeatably` does one after another.
+    r"""Train models of one architecture side by side, as a plain loop does one after another.
 
     A model whose loss is no longer finite leaves the stack; the others go on.
 
     Args:
-        models: As they start, in float64; changed.
+        models: As they start; changed.
         data: What to train and test on.
         descents: Of each model.
         epochs: As in `fit`.
         batch_size: As in `fit`.
         keep: Whether `History.state` holds the trained model's state dict.
+        repeatable: Whether as `fit_repeatably`, with models in float64; else as `fit`.
 
     Raises:
         ValueError: As `fit` raises it.
@@ -81,7 +83,8 @@ def fit_stack(
     if any(min(d.lr, d.momentum, d.weight_decay) < 0 for d in descents):
         raise ValueError("lr, momentum and weight_decay are not negative")
     start = time.perf_counter()
-    stack = _Stack(models, exactly(data), descents, keep)
+    _hold_on_to_memory()
+    stack = _Stack(models, exactly(data) if repeatable else data, descents, keep, repeatable)
     orders = [torch.Generator().manual_seed(descent.seed) for descent in descents]
     for epoch in range(epochs):
         # Drawn for those that have left, too: a place in the stack then always finds its own.
@@ -103,9 +106,14 @@ class _Stack:
     """The models that still train, as tensors with one more dimension in front."""
 
     def __init__(
-        self, models: Sequence[nn.Module], data: Dataset, descents: Sequence[Descent], keep: bool
+        self,
+        models: Sequence[nn.Module],
+        data: Dataset,
+        descents: Sequence[Descent],
+        keep: bool,
+        repeatable: bool,
     ) -> None:
-        self.data, self.keep = data, keep
+        self.data, self.keep, self.repeatable = data, keep, repeatable
         self.places = list(range(len(models)))
         self.histories = [History() for _ in models]
         self.tensors = {
@@ -117,12 +125,14 @@ class _Stack:
             raise ValueError("the models have no parameter that requires a gradient")
         self.kept = [name for name in models[0].state_dict() if name in self.tensors]
         for name in self.names:
-            round_(self.tensors[name]).requires_grad_()
+            self._settle(self.tensors[name]).requires_grad_()
         self.velocities = {name: torch.zeros_like(self.tensors[name]) for name in self.names}
+        dtype = self.tensors[self.names[0]].dtype
         self.descent = {
-            field: torch.tensor([getattr(d, field) for d in descents], dtype=torch.float64)
+            field: torch.tensor([getattr(d, field) for d in descents], dtype=dtype)
             for field in ("lr", "momentum", "weight_decay")
         }
+        self.decays = any(d.weight_decay for d in descents)
         # Only its code is needed; its tensors are replaced in every call.
         self.model = quicken(models[0].to("meta"))
 
@@ -164,10 +174,13 @@ class _Stack:
         lr, momentum, decay = (
             value.view(-1, *[1] * (weight.dim() - 1)) for value in self.descent.values()
         )
-        if decay.any():
+        if self.decays:
             gradient = gradient + decay * weight
         velocity.mul_(momentum).add_(gradient)
-        round_(weight.addcmul_(velocity, lr, value=-1))
+        self._settle(weight.addcmul_(velocity, lr, value=-1))
+
+    def _settle(self, weight: Tensor) -> Tensor:
+        return round_(weight) if self.repeatable else weight
 
     @torch.no_grad()
     def note(self, members: Sequence[int]) -> None:
@@ -205,6 +218,15 @@ class _Stack:
         for tensors in (self.tensors, self.velocities, self.descent):
             for name, tensor in tensors.items():
                 tensors[name] = tensor.detach()[staying].requires_grad_(tensor.requires_grad)
+
+
+def _hold_on_to_memory() -> None:
+    """Have freed memory used again: else every step asks the system for it, and gives it back.
+
+    glibc gives back what is freed at the end of the heap once it is more than twice the largest
+    block that was ever mapped and freed, of up to 32 MiB; elsewhere this does nothing.
+    """
+    torch.empty(2**25 - 2**16, dtype=torch.uint8)
 
 
 def _losses(scores: Tensor, targets: Tensor) -> Tensor:

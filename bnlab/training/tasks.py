@@ -115,6 +115,7 @@ def _together(run: Callable[..., Any], wanted: Sequence[Point]) -> list[Result] 
                 epochs=first.epochs,
                 batch_size=first.batch_size,
                 keep=first.keep,
+                repeatable=first.repeatable,
             )
     except Exception:
         # Random layers, control flow that looks at values, or an error, which the run itself says

@@ -9,7 +9,7 @@ from torch import nn
 
 import bnlab
 from bnlab import data, models
-from bnlab.training import Training, stack, sweep, tasks
+from bnlab.training import Training, fit, stack, sweep, tasks
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +46,15 @@ def together(run, wanted, monkeypatch):
     return tasks.perform(run, wanted, [""] * len(wanted), None)
 
 
-def assert_equal(result, history):
+def assert_equal(result, history, within=1e-9):
+    close = partial(torch.allclose, rtol=within, atol=within, equal_nan=True)
     assert result["stopped"] == history.stopped
     for name in ("loss", "train_loss", "test_loss", "train_accuracy", "test_accuracy"):
         expected = torch.tensor(getattr(history, name), dtype=torch.float64)
-        assert torch.allclose(result[name], expected, rtol=1e-9, atol=1e-9, equal_nan=True), name
+        assert close(result[name], expected), name
     for name, value in history.state.items():
-        assert torch.allclose(result[f"state.{name}"], value, rtol=1e-9, atol=1e-9), name
+        assert result[f"state.{name}"].dtype == value.dtype, name
+        assert close(result[f"state.{name}"], value), name
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -68,6 +70,21 @@ def test_a_stack_equals_the_plain_loop(digits, norm, monkeypatch):
     assert plain[0].loss != plain[2].loss
     for result, history in zip(together(run, wanted, monkeypatch), plain, strict=True):
         assert_equal(result, history)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_stack_in_float32_equals_fit(digits, norm, monkeypatch):
+    run = Training(build, digits, epochs=1, batch_size=32, lr=0.02, keep=True, repeatable=False)
+    wanted = [{"seed": seed, "norm": norm} for seed in range(3)]
+    for point, result in zip(wanted, together(run, wanted, monkeypatch), strict=True):
+        torch.manual_seed(point["seed"])
+        model = build(norm)
+        history = fit(
+            model, digits, epochs=1, batch_size=32, lr=0.02, seed=point["seed"], progress=False
+        )
+        assert history.loss == run(**point).loss
+        history.state = model.state_dict()
+        assert_equal(result, history, within=1e-4)
 
 
 @pytest.mark.parametrize("norm", ["torch", "bnlab", "groups"])
