@@ -99,6 +99,11 @@ class Inspection:
         columns = "".join(f"<th>{name}</th>" for name in ("key", "shape", "dtype", "bytes"))
         return f"{head}<table><tr>{columns}</tr>{rows}</table>"
 
+    def _say_missing(self) -> str:
+        if self.norms and not any(norm.tracked for norm in self.norms):
+            return "all running statistics, if these are batch norms; else nothing"
+        return ", ".join(self.missing_for_eval) or "nothing"
+
     def _lines(self) -> list[str]:
         wide = max((len(key) for key in self.tensors), default=0)
         return [
@@ -118,7 +123,7 @@ class Inspection:
             *([", ".join(where)] if where else []),
             *([f"config {self.config}"] if self.config is not None else []),
             f"norm layers: {', '.join(map(_say, self.norms)) or 'none'}",
-            f"missing for eval mode: {', '.join(self.missing_for_eval) or 'nothing, by the keys'}",
+            f"missing for eval mode: {self._say_missing()}",
             *([] if self.digest else ["no digest: damage in the values would go unnoticed"]),
         ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -69,8 +69,8 @@ def check(
     problems = [
         *_say_missing(bad_missing),
         *_say_unexpected(bad_unexpected),
-        *_say([f"{k} {_both(_size, found[k], wanted[k])}" for k in shapes], OTHER_SHAPE),
-        *_say([f"{k} {_both(_dtype, found[k], wanted[k])}" for k in dtypes], OTHER_DTYPE),
+        *_say([_sizes(key, found[key], wanted[key]) for key in shapes], OTHER_SHAPE),
+        *_say_dtypes({key: (found[key].dtype, wanted[key].dtype) for key in dtypes}),
         *_say(lazy, "not yet made in the model: {}; run a batch through it first"),
         *_say(strange, "no tensors in the file: {}; save `model.state_dict()` once more"),
     ]
@@ -84,9 +84,7 @@ def check(
 
 
 OTHER_SHAPE = "of another shape: {}; build the model with the settings that it was saved with"
-OTHER_DTYPE = (
-    "of another dtype: {}; take the model there, as by model.half(), or pass cast=True to convert"
-)
+CAST = "take the model there, as by model.half(), or pass cast=True to convert the values"
 NO_STATISTICS = (
     "running statistics missing in the file: {}; eval mode would normalise with the model's own, "
     "mean 0 and variance 1 in a new one, and answer wrongly: save `model.state_dict()`, not the "
@@ -123,6 +121,14 @@ def _say_unexpected(keys: Sequence[str]) -> list[str]:
     ]
 
 
+def _say_dtypes(pairs: Mapping[str, tuple[torch.dtype, torch.dtype]]) -> list[str]:
+    return [
+        f"{there} in the file and {here} in the model: "
+        f"{name_some(key for key, pair in pairs.items() if pair == (there, here))}; {CAST}"
+        for there, here in dict.fromkeys(pairs.values())
+    ]
+
+
 def _say(things: Sequence[str], problem: str) -> list[str]:
     return [problem.replace("{}", name_some(things))] if things else []
 
@@ -131,16 +137,8 @@ def _advice(kind: str, keys: Sequence[str]) -> str:
     return f"build the model that was saved, or pass allow_{kind}={tuple(keys[:1])}" if keys else ""
 
 
-def _both(of: Callable[[Tensor], object], found: Tensor, wanted: Tensor) -> str:
-    return f"is {of(found)} in the file and {of(wanted)} in the model"
-
-
-def _size(tensor: Tensor) -> tuple[int, ...]:
-    return tuple(tensor.shape)
-
-
-def _dtype(tensor: Tensor) -> torch.dtype:
-    return tensor.dtype
+def _sizes(key: str, found: Tensor, wanted: Tensor) -> str:
+    return f"{key} is {tuple(found.shape)} in the file and {tuple(wanted.shape)} in the model"
 
 
 def _wrapper(state: Mapping[str, Any]) -> str:

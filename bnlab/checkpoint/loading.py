@@ -180,8 +180,8 @@ def _check_optimizer(
     if lacking:
         raise CheckpointError(
             path,
-            f"its optimizer has no {', '.join(lacking)}, so it is not a "
-            f"{type(optimizer).__name__}: make the kind that was saved",
+            f"its optimizer has no {', '.join(lacking)}, as {type(optimizer).__name__} has: "
+            "make the kind that was saved",
         )
 
 
@@ -191,5 +191,6 @@ def _check_scheduler(path: Path, found: Any, before: Mapping[str, Any]) -> None:
     if lacking:
         raise CheckpointError(
             path,
-            f"its scheduler has no {', '.join(lacking)}: make the kind that was saved",
+            f"its scheduler has no {', '.join(lacking)}, as the given one has: "
+            "make the kind that was saved",
         )
