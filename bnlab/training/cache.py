@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 import warnings
-import zlib
 from pathlib import Path
 
-import torch
-
+from bnlab.checkpoint import CheckpointError, safetensors_file
 from bnlab.training.results import Result
-
-LENGTH = 8
 
 
 class Cache:
     """Results by key, in a folder that may be deleted at any time.
 
-    A file is the length and the checksum of what follows, a JSON table of names, and the bytes of
-    the tensors: nothing in it can run.
+    The files are checkpoints with a result in them: nothing in one can run, and damage shows.
 
     Args:
         folder: Where the files are; made with the first of them.
 
     Example:
+        >>> import tempfile
+        >>> import torch
         >>> cache = Cache(Path(tempfile.mkdtemp()))
         >>> cache.store("key", {"loss": torch.tensor([2.0, 1.0]), "stopped": ""})
         >>> cache.load("key")
@@ -39,26 +34,22 @@ class Cache:
 
     def load(self, key: str) -> Result | None:
         """Return a result; None if there is none, or if its file is damaged."""
+        path = self._file(key)
+        if not path.exists():
+            return None
         try:
-            return _read(self._file(key).read_bytes())
-        except Exception:
+            result: Result = safetensors_file.read(path, "cpu", verify=True)["result"]
+        except (CheckpointError, KeyError):
             # Whatever is wrong with the file, the run can be computed anew.
             return None
+        return result
 
     def store(self, key: str, result: Result) -> None:
         """Keep a result; a folder that cannot be written to is a warning."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # Beside its place, so that the last step is a rename, which is all or nothing.
-            handle, name = tempfile.mkstemp(dir=self.folder, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(_written(result))
-                Path(name).replace(self._file(key))
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
-        except OSError as error:
+            safetensors_file.write(self._file(key), {"result": result})
+        except (OSError, CheckpointError) as error:
             warnings.warn(
                 f"finished runs cannot be kept in {self.folder} ({error}): name another folder by "
                 "cache=... or by the variable BNLAB_CACHE",
@@ -74,40 +65,3 @@ def find_folder() -> Path:
     if chosen := os.environ.get("BNLAB_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnlab"
-
-
-def _written(result: Result) -> bytes:
-    table: dict[str, str | list[object]] = {}
-    parts: list[bytes] = []
-    for name, value in result.items():
-        if isinstance(value, str):
-            table[name] = value
-        else:
-            table[name] = [str(value.dtype).removeprefix("torch."), list(value.shape)]
-            parts.append(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    head = json.dumps(table).encode()
-    body = b"".join([len(head).to_bytes(LENGTH), head, *parts])
-    return b"".join([len(body).to_bytes(LENGTH), zlib.crc32(body).to_bytes(LENGTH), body])
-
-
-def _read(content: bytes) -> Result:
-    size, checksum = (int.from_bytes(content[at : at + LENGTH]) for at in (0, LENGTH))
-    body = bytearray(content[2 * LENGTH :])
-    if len(body) != size or zlib.crc32(body) != checksum:
-        raise ValueError("the file is damaged")
-    start = LENGTH + int.from_bytes(body[:LENGTH])
-    result: Result = {}
-    for name, value in json.loads(body[LENGTH:start]).items():
-        if isinstance(value, str):
-            result[name] = value
-            continue
-        dtype, shape = getattr(torch, value[0]), value[1]
-        count = torch.Size(shape).numel()
-        if count:
-            flat = torch.frombuffer(body, dtype=dtype, count=count, offset=start)
-        else:
-            flat = torch.empty(0, dtype=dtype)
-        # A copy, which a byte's own place in the file would not align.
-        result[name] = flat.clone().view(shape)
-        start += count * dtype.itemsize
-    return result

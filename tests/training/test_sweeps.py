@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from bnlab import data, models
-from bnlab.training import Training, lanes, sweep
+from bnlab.training import Training, lanes, sweep, sweeps
 from bnlab.training.cache import Cache, find_folder
 
 
@@ -113,11 +113,15 @@ def test_a_damaged_file_is_done_again(tmp_path):
 
 def test_a_foreign_file_cannot_run_anything(tmp_path):
     cache = Cache(tmp_path)
-    for name in ("load", "hub", "_C", "manual_seed"):
-        cache.store("key", {"value": torch.ones(2)})
-        file = tmp_path / "key.run"
-        file.write_bytes(file.read_bytes().replace(b"float32", name.encode().ljust(7)))
+    cache.store("key", {"value": torch.ones(2)})
+    assert cache.load("key") is not None
+    file = tmp_path / "key.run"
+    written = file.read_bytes()
+    for other in (b"F64", b"I32"):
+        file.write_bytes(written.replace(b"F32", other))
         assert cache.load("key") is None
+    torch.save({"value": torch.ones(2)}, file)
+    assert cache.load("key") is None
 
 
 def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):
@@ -364,7 +368,7 @@ def test_an_interrupt_or_a_crash_loses_no_finished_run(tmp_path, number):
     assert len(list(done.iterdir())) - before <= lanes.MOST
 
 
-def test_a_hundred_kept_runs_come_back_at_once(tmp_path, digits):
+def test_kept_runs_come_back_without_any_being_done(tmp_path, digits, monkeypatch):
     history = Training(build, digits, epochs=10)()
     run = Training(build, digits, epochs=10)
     from bnlab.training.fingerprint import Fingerprints
@@ -373,9 +377,8 @@ def test_a_hundred_kept_runs_come_back_at_once(tmp_path, digits):
     prints, cache = Fingerprints(), Cache(tmp_path)
     for seed in range(100):
         cache.store(prints.of(run.given({"lr": 0.1}), seed), tidy(history))
-    start = time.process_time()
+    monkeypatch.setattr(sweeps, "perform", None)
     runs = sweep(run, {"lr": [0.1]}, seeds=100, progress=False, cache=tmp_path)
-    assert time.process_time() - start < 0.1
     assert runs["loss"].shape == (1, 100, len(history.loss))
 
 
