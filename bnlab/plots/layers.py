@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib.resources import files
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import matplotlib
 from matplotlib.artist import Artist
@@ -18,6 +19,7 @@ from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.spines import Spine
+from matplotlib.transforms import Affine2D
 from PIL import Image
 
 SVG_DPI = 72  # matplotlib writes SVG in points
@@ -74,7 +76,7 @@ class LayeredFigure:
     def __init__(self, figure: Figure) -> None:
         self.figure = figure
         self._pieces: dict[Artist, str] = {}
-        self._renderer = RendererSVG(0, 0, io.StringIO(), metadata=UNSAID)
+        self._renderer = _Renderer(0, 0)
         with styled():
             figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -151,15 +153,48 @@ class LayeredFigure:
 
     def _svg(self, draw: Callable[[RendererBase], None]) -> str:
         width, height = self.figure.get_size_inches() * SVG_DPI
-        file = io.StringIO()
         # As if it were new, so that no piece needs what another defined; but it is always the same
         # one, since matplotlib measures a word once for each renderer.
-        RendererSVG.__init__(self._renderer, width, height, file, metadata=UNSAID)
+        _Renderer.__init__(self._renderer, width, height)
         draw(self._renderer)
-        self._renderer.finalize()
-        text = file.getvalue()
+        text = self._renderer.finish()
         # What comes before is matplotlib's header and a style that the page sets itself.
         return text[text.index("</defs>") + len("</defs>") : text.rindex("</svg>")].strip()
+
+
+class _Renderer(RendererSVG):
+    """matplotlib's, with small pictures encoded in a fraction of the time."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self._file = io.StringIO()
+        RendererSVG.__init__(self, width, height, self._file, metadata=UNSAID)
+
+    def finish(self) -> str:
+        RendererSVG.finalize(self)
+        return self._file.getvalue()
+
+    def draw_image(self, gc: Any, x: Any, y: Any, im: Any, transform: Any = None) -> None:
+        if transform is None:
+            RendererSVG.draw_image(self, gc, x, y, im)
+            return
+        height, width = im.shape[:2]
+        file = io.BytesIO()
+        opaque = im[..., 3].min() == 255
+        Image.fromarray(im[..., :3] if opaque else im).save(file, "png", compress_level=3)
+        flipped = Affine2D().translate(x, y).scale(1, -1).translate(0, self.height)
+        place = Affine2D().scale(1 / width, 1 / height) + transform + flipped
+        numbers = " ".join(f"{number:.6g}" for number in place.get_matrix()[:2].T.flatten())
+        self.writer.element(
+            "image",
+            width=str(width),
+            height=str(height),
+            transform=f"matrix({numbers})",
+            style="image-rendering:crisp-edges;image-rendering:pixelated",
+            opacity=f"{gc.get_alpha():g}",
+            attrib={
+                "xlink:href": f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+            },
+        )
 
 
 def shorten_svg(text: str) -> str:
