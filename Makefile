@@ -8,7 +8,7 @@ HTML ?= html
 
 RUN := .venv/bin/python -m
 READY := .venv/.installed
-# One file stays in one worker, in its order; TEST_FLAGS="-n0 ..." runs all in one process.
+# What stays in one worker, conftest.py says; TEST_FLAGS="-n0 ..." runs all in one process.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 MATHJAX = .venv/lib/python3*/site-packages/jupyter_server_mathjax/static
 

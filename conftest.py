@@ -1,14 +1,34 @@
-"""For all tests: no finished runs to start from; in two workers, the longest files first."""
+"""For all tests: no finished runs to start from; two workers that end at about the same time."""
 
 import os
 import tempfile
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).parent
+BY_NOTEBOOK = "tests/browser/test_notebooks.py"
 # The longest first, so that neither worker is left with one when the other has finished.
-FIRST = [ROOT / "tests" / "browser", ROOT / "notebooks", ROOT / "tests" / "test_style.py"]
+FIRST = [
+    "tests/browser/test_without_kernel.py", BY_NOTEBOOK, "tests/browser", "notebooks",
+    "tests/test_style.py", "tests/layers/test_parity.py", "tests/test_keras_twin.py",
+    "tests/test_nbval_conftest.py", "tests/training", "tests/checkpoint",
+]  # fmt: skip
+
+
+class Portions(LoadFileScheduling):
+    """What stays in one worker, in its order: a file, or one notebook of the longest file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        return test.partition("[")[2] if file == BY_NOTEBOOK else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Portions | None:
+    return Portions(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,5 +55,5 @@ def is_worker(config: pytest.Config) -> bool:
 
 def place(item: pytest.Item) -> int:
     """How early an item comes; among equals the order stays."""
-    found = [at for at, path in enumerate(FIRST) if item.path.is_relative_to(path)]
+    found = [at for at, path in enumerate(FIRST) if item.path.is_relative_to(ROOT / path)]
     return found[0] if found else len(FIRST)

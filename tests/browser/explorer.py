@@ -6,12 +6,8 @@ import io
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Error, Locator, Page
+from playwright.sync_api import Locator, Page
 
-# Milliseconds, once the kernel has answered: for a picture to arrive, and for no other to follow.
-PATIENCE, QUIET = 300, 150
-# The kernel answers in order: when it has answered this, it has answered the move before it.
-ANSWERED = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestKernelInfo()"
 UNNAMED = """(root) => [...root.querySelectorAll(".noUi-handle, input, [role=slider]")]
   .filter((e) => !(e.getAttribute("aria-label") || e.closest("label")?.textContent.trim()))
   .map((e) => `${e.tagName} ${e.className} has no accessible name`)"""
@@ -35,6 +31,13 @@ def alike(one: bytes, other: bytes) -> bool:
     """Whether a reader sees the same: what moves may be drawn by another layer than at first."""
     first, second = grey_levels(one), grey_levels(other)
     return first.shape == second.shape and bool(np.mean(np.abs(first - second) > 24) < 0.001)
+
+
+def press_and_wait(place: Locator, key: str) -> None:
+    """Press a key, and wait until the kernel and the page have done all that follows from it."""
+    place.page.evaluate("bnlabTest.listen()")
+    place.press(key)
+    place.page.wait_for_function("bnlabTest.answered()")
 
 
 class Explorer:
@@ -72,19 +75,12 @@ class Explorer:
         ]
 
     def press(self, place: Locator, key: str) -> bool:
-        """Press a key and wait for quiet; say whether the picture changed."""
+        """Press a key and wait for the answer; say whether the picture changed."""
         self.root.evaluate("(root) => bnlabTest.remember(root)")
-        changes = self.page.evaluate("bnlabTest.changes")
-        place.press(key)
         if self.live:
-            self.page.evaluate(ANSWERED)
-            try:
-                self.page.wait_for_function(
-                    "(n) => bnlabTest.changes > n", arg=changes, timeout=PATIENCE
-                )
-            except Error:
-                return False
-            self.page.wait_for_function(f"performance.now() - bnlabTest.changedAt > {QUIET}")
+            press_and_wait(place, key)
+        else:
+            place.press(key)
         changed: bool = self.root.evaluate("(root) => bnlabTest.differs(root)")
         return changed
 
@@ -186,18 +182,10 @@ class Prediction:
         radios = self.root.locator("input[type=radio]")
         for at, key in [(0, "Space"), *((at, "ArrowDown") for at in range(radios.count() - 1))]:
             before = self.verdicts()
-            radios.nth(at).press(key)
+            press_and_wait(radios.nth(at), key)
             picked = at if key == "Space" else at + 1
             if not radios.nth(picked).is_checked():
                 return [f"“{self.question}”: {key} does not pick answer {picked + 1}"]
-            self.page.evaluate(ANSWERED)
-            try:
-                self.page.wait_for_function(
-                    "(before) => [...document.querySelectorAll('.bnlab-verdict')]"
-                    ".some((verdict, i) => verdict.innerText !== before[i])",
-                    arg=before,
-                    timeout=PATIENCE,
-                )
-            except Error:
+            if self.verdicts() == before:
                 return [f"“{self.question}”: no verdict follows answer {picked + 1}"]
         return []

@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).with_name("page.js")
 # All cells have a number; or some never will, since the kernel has had nothing to do for a while.
 FINISHED = """() => {
   const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")];
-  const count = (sign) => prompts.filter((prompt) => sign.test(prompt.innerText)).length;
+  const count = (sign) => prompts.filter((prompt) => sign.test(prompt.textContent)).length;
   const idle = jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === "idle";
   if (!idle || count(/[*]/)) bnlabTest.busyAt = performance.now();
   if (!idle || count(/[*]/) || !count(/\\d/)) return false;
@@ -49,13 +49,11 @@ class Notebook:
         self, browser: BrowserContext, server: Lab, name: str, *, kernel: bool = True
     ) -> None:
         self.server = server
-        self.page_errors: list[str] = []
-        self.messages: list[str] = []
+        self._name(name, kernel)
         self.page = open_page(browser)
         self.page.on("pageerror", lambda error: self.page_errors.append(str(error)))
         self.page.on("websocket", self._listen)
         self.page.route("**/api/sessions*", self._refuse)
-        self._name(name, kernel)
         self.page.goto(f"{server.url}/lab/tree/{name}?reset")
         self._wait()
 
@@ -70,6 +68,8 @@ class Notebook:
 
     def _name(self, name: str, kernel: bool) -> None:
         self.name, self.path, self.kernel = name, self.server.folder / name, kernel
+        self.page_errors: list[str] = []
+        self.messages: list[str] = []
 
     def _wait(self) -> None:
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
@@ -84,7 +84,7 @@ class Notebook:
         self.page.close()
         self.server.close_kernels()
 
-    def run_all(self, timeout: float = 180) -> None:
+    def run_all(self, timeout: float = 600) -> None:
         """Choose *Run All Cells* from the menu and wait for the last cell."""
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()

@@ -1,22 +1,20 @@
 """Every notebook as a reader meets it: *Run All*, then move everything that moves, by keyboard."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import BrowserContext
 
 from tests.browser.lab import Lab
 from tests.browser.notebook import Notebook
 
-NAMES = sorted(path.name for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).parents[2] / "notebooks"
+# From the last one on: later lessons take longer, and two workers share them.
+NAMES = sorted((path.name for path in FOLDER.glob("*.ipynb")), reverse=True)
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def notebook(
-    request: pytest.FixtureRequest, browser: BrowserContext, server: Lab
-) -> Iterator[Notebook]:
+def notebook(request: pytest.FixtureRequest, desk: Notebook, server: Lab) -> Notebook:
     """The notebook after *Run All*, started without any output."""
     cells = nbformat.read(server.folder / request.param, as_version=4)
     for cell in cells.cells:
@@ -24,10 +22,9 @@ def notebook(
             cell.outputs, cell.execution_count = [], None
     name = f"fresh-{request.param}"
     nbformat.write(cells, server.folder / name)
-    notebook = Notebook(browser, server, name)
-    notebook.run_all()
-    yield notebook
-    notebook.close()
+    desk.turn_to(name)
+    desk.run_all()
+    return desk
 
 
 def test_runs_from_top_to_bottom(notebook: Notebook) -> None:

@@ -1,7 +1,6 @@
 """The browser tests' own test: each defect planted here must be found, and nothing else."""
 
 import json
-from collections.abc import Iterator
 
 import nbformat
 import pytest
@@ -32,24 +31,20 @@ WRONG = [
 ]
 
 
-def run(
-    browser: BrowserContext, server: Lab, name: str, cells: list[str], *, tag: str = "planted"
-) -> Notebook:
-    """Write a notebook of these code cells, the last one tagged, then open it and run it."""
+def write(server: Lab, name: str, cells: list[str], *, tag: str = "planted") -> None:
+    """Write a notebook of these code cells, the last one tagged."""
     code = [nbformat.v4.new_code_cell(source) for source in cells]
     code[-1].metadata["tags"] = [tag]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     nbformat.write(nbformat.v4.new_notebook(cells=code, metadata=kernel), server.folder / name)
-    notebook = Notebook(browser, server, name)
-    notebook.run_all()
-    return notebook
 
 
 @pytest.fixture(scope="module")
-def notebook(browser: BrowserContext, server: Lab) -> Iterator[Notebook]:
-    notebook = run(browser, server, "planted.ipynb", CELLS, tag="raises-exception")
-    yield notebook
-    notebook.close()
+def notebook(desk: Notebook, server: Lab) -> Notebook:
+    write(server, "planted.ipynb", CELLS, tag="raises-exception")
+    desk.turn_to("planted.ipynb")
+    desk.run_all()
+    return desk
 
 
 def toy(notebook: Notebook, name: str) -> Explorer:
@@ -107,7 +102,10 @@ def test_missing_names_are_caught(notebook: Notebook) -> None:
 
 
 def test_what_goes_wrong_in_a_run_is_caught(browser: BrowserContext, server: Lab) -> None:
-    notebook = run(browser, server, "wrong.ipynb", WRONG)
+    write(server, "wrong.ipynb", WRONG)
+    # In a page of its own, since a page keeps what a script has broken.
+    notebook = Notebook(browser, server, "wrong.ipynb")
+    notebook.run_all()
     assert notebook.run_errors() == [
         "cell 3: ZeroDivisionError: division by zero",
         "cell 4 was not run",

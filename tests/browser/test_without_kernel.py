@@ -72,13 +72,6 @@ def trusted(server: Lab, toys: str) -> dict[str, str]:
     return copies
 
 
-@pytest.fixture(scope="module")
-def notebook(browser: BrowserContext, server: Lab, toys: str) -> Iterator[Notebook]:
-    """A JupyterLab in which one notebook is opened after the other."""
-    with closing(Notebook(browser, server, toys, kernel=False)) as notebook:
-        yield notebook
-
-
 def missing(page: Page, server: Lab, name: str, patience: float = 10) -> list[str]:
     """Cells that saved an explorer, and whose place shows no picture within so many seconds."""
     deadline = time.monotonic() + patience
@@ -94,8 +87,10 @@ def missing_now(page: Page, server: Lab, name: str) -> list[str]:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             sweep, live = "bnlab-sweep" in data.get("text/html", ""), WIDGET in data
-            shown = [picture.screenshot() for picture in cells.nth(at).locator(PICTURES).all()]
-            if (sweep or (live and "image/png" in data)) and all(map(is_blank, shown)):
+            if not (sweep or (live and "image/png" in data)):
+                continue
+            pictures = cells.nth(at).locator(PICTURES).all()
+            if all(is_blank(picture.screenshot()) for picture in pictures):
                 problems.append(f"cell {at}: no picture")
     return problems
 
@@ -105,28 +100,28 @@ def test_every_notebook_has_explorers(server: Lab, name: str) -> None:
     assert "bnlab-sweep" in text or WIDGET in text
 
 
-def test_just_cloned_and_untrusted(notebook: Notebook, server: Lab, name: str) -> None:
-    notebook.turn_to(name, kernel=False)
-    assert missing(notebook.page, server, name) == []
+def test_just_cloned_and_untrusted(desk: Notebook, server: Lab, name: str) -> None:
+    desk.turn_to(name, kernel=False)
+    assert missing(desk.page, server, name) == []
 
 
 def test_trusted_and_reopened_without_any_kernel(
-    notebook: Notebook, server: Lab, toys: str, trusted: dict[str, str]
+    desk: Notebook, server: Lab, toys: str, trusted: dict[str, str]
 ) -> None:
-    notebook.turn_to(trusted[toys], kernel=False)
-    assert missing(notebook.page, server, toys) == []
+    desk.turn_to(trusted[toys], kernel=False)
+    assert missing(desk.page, server, toys) == []
 
 
 def test_trusted_and_reopened_in_a_new_kernel(
-    notebook: Notebook, server: Lab, name: str, trusted: dict[str, str]
+    desk: Notebook, server: Lab, name: str, trusted: dict[str, str]
 ) -> None:
-    notebook.turn_to(trusted[name])
+    desk.turn_to(trusted[name])
     # Until then a widget may still come.
-    expect(notebook.page.get_by_text("Loading widget")).to_have_count(0)
-    assert missing(notebook.page, server, name) == []
+    expect(desk.page.get_by_text("Loading widget")).to_have_count(0)
+    assert missing(desk.page, server, name) == []
 
 
-def test_a_place_without_a_picture_is_caught(notebook: Notebook, server: Lab, toys: str) -> None:
+def test_a_place_without_a_picture_is_caught(desk: Notebook, server: Lab, toys: str) -> None:
     bare = nbformat.read(server.folder / toys, as_version=4)
     for cell in bare.cells:
         # As if the explorer had displayed its widget and nothing else.
@@ -135,8 +130,8 @@ def test_a_place_without_a_picture_is_caught(notebook: Notebook, server: Lab, to
         ]
     nbformat.write(bare, server.folder / "bare.ipynb")
     server.trust("bare.ipynb")
-    notebook.turn_to("bare.ipynb")
-    assert missing(notebook.page, server, "bare.ipynb", patience=2) == ["cell 1: no picture"]
+    desk.turn_to("bare.ipynb")
+    assert missing(desk.page, server, "bare.ipynb", patience=2) == ["cell 1: no picture"]
 
 
 @pytest.fixture(scope="module")
