@@ -6,6 +6,7 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -55,6 +56,7 @@ def definitions(notebook: NotebookNode) -> list[ast.AST]:
     ]
 
 
+@cache
 def package_names() -> set[str]:
     kinds = (ast.FunctionDef, ast.ClassDef)
     sources = (path.read_text() for path in PACKAGE.rglob("*.py"))
