@@ -13,10 +13,11 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows, where what somebody has open cannot be removed anyway
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 SUFFIX = ".saving"
+UNLOCKED = -1
 
 
 @contextmanager
@@ -68,29 +69,33 @@ def _folder_beside(target: Path) -> Iterator[Path]:
 def _clear_up(target: Path) -> None:
     for left in target.parent.glob(f"{glob.escape(_stem(target))}*{SUFFIX}"):
         lock = _lock(left)
-        if lock is not None:
+        # Without locks nobody knows who is at work; Windows does not remove what somebody has open.
+        if lock is not None and (lock != UNLOCKED or fcntl is None):
             shutil.rmtree(left, ignore_errors=True)
-            _let_go(lock)
+        _let_go(lock)
 
 
 def _lock(folder: Path) -> int | None:
-    """Return what holds the lock, which ends with the process; None if somebody else has it."""
+    """Return what holds the lock, which ends with the process; None if somebody else has it.
+
+    UNLOCKED stands for a system that has no locks, or none for this folder.
+    """
     if fcntl is None:
-        return -1
+        return UNLOCKED
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
+    except FileNotFoundError:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         os.close(descriptor)
-        return None
+        return None if isinstance(error, BlockingIOError) else UNLOCKED
     return descriptor
 
 
 def _let_go(lock: int | None) -> None:
-    if lock is not None and lock >= 0:
+    if lock is not None and lock != UNLOCKED:
         os.close(lock)
 
 
