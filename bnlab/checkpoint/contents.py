@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -89,6 +90,10 @@ def tell_format(path: Path) -> Format:
         CheckpointError: It cannot be read, or is not a checkpoint.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            # To open a pipe would be to wait for somebody who writes.
+            what = "a folder" if path.is_dir() else "a device or a pipe"
+            raise CheckpointError(path, f"it is {what}, not a file: name the file")
         with path.open("rb") as file:
             start = file.read(9)
     except OSError as error:

@@ -35,6 +35,9 @@ def replacing(path: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder")
+    if target.exists() and not target.is_file():
+        # To replace /dev/null, say, would harm the whole machine.
+        raise OSError(f"{target} is a device or a pipe, not a file")
     _clear_up(target)
     with _folder_beside(target) as folder:
         temporary = folder / target.name

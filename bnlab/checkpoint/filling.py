@@ -62,16 +62,18 @@ def _loads_its_own_way(module: nn.Module) -> bool:
 
 
 def _ties(model: nn.Module) -> list[list[str]]:
-    """The names of parameters that have several."""
+    """The names of parameters and buffers that have several."""
     names: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
+    for tensors in (model.named_parameters, model.named_buffers):
+        for name, tensor in tensors(remove_duplicate=False):
+            names.setdefault(id(tensor), []).append(name)
     return [several for several in names.values() if len(several) > 1]
 
 
 def _tie_again(model: nn.Module, ties: list[list[str]]) -> None:
     for first, *others in ties:
-        parameter = model.get_parameter(first)
+        owner, _, own = first.rpartition(".")
+        tensor = getattr(model.get_submodule(owner), own)
         for name in others:
             owner, _, own = name.rpartition(".")
-            setattr(model.get_submodule(owner), own, parameter)
+            setattr(model.get_submodule(owner), own, tensor)

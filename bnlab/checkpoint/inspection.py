@@ -100,7 +100,7 @@ class Inspection:
         return f"{head}<table><tr>{columns}</tr>{rows}</table>"
 
     def _say_missing(self) -> str:
-        if self.norms and not any(norm.tracked for norm in self.norms):
+        if self.norms and not (self.missing_for_eval or any(n.tracked for n in self.norms)):
             return "all running statistics, if these are batch norms; else nothing"
         return ", ".join(self.missing_for_eval) or "nothing"
 

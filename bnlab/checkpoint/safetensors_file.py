@@ -29,6 +29,7 @@ def write(path: Path, contents: Mapping[str, Any]) -> None:
     """
     kept: dict[str, Tensor] = {}
     known: dict[tuple[object, ...], str] = {}
+    places: set[int] = set()
 
     def store(name: str, tensor: Tensor) -> str:
         plain = _plain(name, tensor)
@@ -36,8 +37,13 @@ def write(path: Path, contents: Mapping[str, Any]) -> None:
         same = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
         if plain.numel() and same in known:
             return known[same]
-        while name in kept:
+        # The format has this name for itself.
+        while name in kept or name == "__metadata__":
             name += "'"
+        if plain.data_ptr() in places:
+            # Another view of what is kept, which safetensors would refuse.
+            plain = plain.clone()
+        places.add(plain.data_ptr())
         known[same] = name
         kept[name] = plain
         return name
@@ -50,6 +56,10 @@ def write(path: Path, contents: Mapping[str, Any]) -> None:
         }
     except UnstorableError as error:
         raise CheckpointError(path, f"it was not saved: {error}") from None
+    except RecursionError:
+        raise CheckpointError(
+            path, "it was not saved: something in it contains itself, or is nested too deeply"
+        ) from None
     metadata = {"format": "pt", REST: json.dumps({"version": VERSION, **packed})}
     metadata[DIGEST] = digest(kept, metadata)
     try:

@@ -32,23 +32,29 @@ def read(path: Path, device: str) -> dict[str, Any]:
     Raises:
         CheckpointError: It holds other things than tensors and plain values, or is damaged.
     """
-    zipped = zipfile.is_zipfile(path)
-    if zipped:
-        _check_archive(path)
+    zipped = _check_archive(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = torch.load(path, map_location=device, weights_only=True, mmap=zipped)
+            # Given a path, torch goes by the extension; given a file, it cannot map it.
+            if path.suffix == ".safetensors":
+                with path.open("rb") as file:
+                    found = torch.load(file, map_location=device, weights_only=True)
+            else:
+                found = torch.load(path, map_location=device, weights_only=True, mmap=zipped)
     except Exception as error:
         raise CheckpointError(path, _explain(path, error, zipped)) from error
     return _sort(path, found)
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(path: Path) -> bool:
+    """Return whether it is an archive, which is then one of torch.save."""
     try:
+        if not zipfile.is_zipfile(path):
+            return False
         with zipfile.ZipFile(path) as archive:
             names = [Path(name).name for name in archive.namelist()]
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise CheckpointError(path, f"it is a damaged archive: {error}") from error
     if "constants.pkl" in names:
         raise CheckpointError(
@@ -58,6 +64,7 @@ def _check_archive(path: Path) -> None:
         )
     if "data.pkl" not in names:
         raise CheckpointError(path, "it is a zip archive, but not one that torch.save makes")
+    return True
 
 
 def _explain(path: Path, error: Exception, zipped: bool) -> str:
