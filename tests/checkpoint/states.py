@@ -6,6 +6,7 @@ import random
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ def frozen(value: object) -> object:
         if value.is_meta:
             return kind
         flat = value.detach().cpu().contiguous().flatten()
-        return (*kind, flat.view(torch.uint8).numpy().tobytes())
+        return (*kind, sha256(flat.view(torch.uint8).numpy()).hexdigest())
     if isinstance(value, np.ndarray):
-        return (value.dtype.str, value.shape, value.tobytes())
+        return (value.dtype.str, value.shape, sha256(value.tobytes()).hexdigest())
     if isinstance(value, dict):
         return (type(value), [(frozen(key), frozen(item)) for key, item in value.items()])
     if isinstance(value, list | tuple):
