@@ -72,7 +72,7 @@ def trusted(server: Lab, toys: str) -> dict[str, str]:
     return copies
 
 
-def missing(page: Page, server: Lab, name: str, patience: float = 10) -> list[str]:
+def missing(page: Page, server: Lab, name: str, patience: float = 60) -> list[str]:
     """Cells that saved an explorer, and whose place shows no picture within so many seconds."""
     deadline = time.monotonic() + patience
     while (problems := missing_now(page, server, name)) and time.monotonic() < deadline:
