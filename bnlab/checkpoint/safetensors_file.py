@@ -104,14 +104,31 @@ def opened(path: Path, device: str = "cpu") -> Any:
     Raises:
         CheckpointError: It is not a whole safetensors file.
     """
+    while True:
+        before = _identity(path)
+        try:
+            file = safe_open(path, framework="pt", device=device)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            if _identity(path) == before:
+                raise CheckpointError(
+                    path,
+                    f"it is not a whole safetensors file ({error}): cut off or damaged. "
+                    "Take another copy, or an earlier checkpoint",
+                ) from error
+        else:
+            # Header and values are opened one after the other: a save between the two would give
+            # the header of one file and the values of another.
+            if _identity(path) == before:
+                return file
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """What tells a file from another that has taken its place."""
     try:
-        return safe_open(path, framework="pt", device=device)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            path,
-            f"it is not a whole safetensors file ({error}): cut off or damaged. "
-            "Take another copy, or an earlier checkpoint",
-        ) from error
+        about = path.stat()
+    except OSError:
+        return ()
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def described(path: Path, metadata: Mapping[str, str]) -> dict[str, Any] | None:
