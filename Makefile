@@ -12,7 +12,7 @@ READY := .venv/.installed
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 MATHJAX = .venv/lib/python3*/site-packages/jupyter_server_mathjax/static
 
-.PHONY: help lab test lint format bench bench-norms bench-sliders bench-notebooks bench-sweeps html clean
+.PHONY: help lab test lint format bench bench-norms bench-sliders bench-notebooks bench-sweeps bench-checkpoint html clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -34,7 +34,7 @@ format: $(READY)  ## let ruff lay out code and notebooks
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
-bench: bench-norms bench-sliders bench-notebooks bench-sweeps  ## run all four benchmarks
+bench: bench-norms bench-sliders bench-notebooks bench-sweeps bench-checkpoint  ## run all five benchmarks
 
 bench-norms: $(READY)  ## time every norm against torch's layer
 	$(RUN) benchmarks.norms $(BENCH_FLAGS)
@@ -47,6 +47,9 @@ bench-notebooks: $(READY)  ## time every notebook and its memory, and `import bn
 
 bench-sweeps: $(READY)  ## count runs a minute: a sweep against a plain loop
 	$(RUN) benchmarks.sweeps $(BENCH_FLAGS)
+
+bench-checkpoint: $(READY)  ## time saving and loading 100 MiB against torch.save and torch.load
+	$(RUN) benchmarks.checkpoints $(BENCH_FLAGS)
 
 html: $(READY)  ## export every notebook to html/, readable with no kernel and no network
 	mkdir -p $(HTML)/mathjax
