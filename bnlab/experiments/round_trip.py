@@ -45,6 +45,7 @@ class RoundTrip:
 
     Attributes:
         mode: In which the loaded network answered, one of `MODES`.
+        batches: What both were asked about at once, one of `BATCHES`.
         original: The saved network's answers, in eval mode, to the same batches.
         entries: How many the state dict has.
         overwritten: How many of them loading changed in the fresh network.
@@ -56,6 +57,7 @@ class RoundTrip:
     """
 
     mode: str
+    batches: str
     original: Answers
     entries: int
     overwritten: int
@@ -123,7 +125,7 @@ def round_trips(
             other.load_state_dict(now)
             answered = {} if refused else _ask_in_both_modes(other, split, deal)
             for mode in MODES:
-                found = RoundTrip(mode=mode, **(common | answered.get(mode, {})))
+                found = RoundTrip(mode=mode, batches=batches, **(common | answered.get(mode, {})))
                 results[saved, loaded, mode, batches] = found
     return results
 

@@ -41,6 +41,8 @@ class RoundTrip(Protocol):
     @property
     def mode(self) -> str: ...
     @property
+    def batches(self) -> str: ...
+    @property
     def refused(self) -> str: ...
     @property
     def original(self) -> Answers: ...
@@ -85,6 +87,7 @@ class RoundTripArtists:
 
     rows: Tensor
     targets: Tensor
+    heading: Text
     lines: tuple[RowArtists, ...]
     error: Text
     points: Line2D
@@ -100,6 +103,7 @@ class RoundTripArtists:
         )
         for line, (name, answers) in zip(self.lines, answered, strict=True):
             line.update(name, answers, self.rows, self.targets)
+        change(self.heading, text=f"accuracy, {result.batches}")
         change(self.error, text=fold(result.refused))
         for panel in self.panels:
             # With its own words, so that an error has the room to itself.
@@ -142,7 +146,7 @@ def draw_round_trip(
         var: and of the running variances.
     """
     table, plane, means, variances = axes
-    lines, error = _draw_table(table, pictures)
+    heading, lines, error = _draw_table(table, pictures)
     limits = _widen(*logits)
     plane.set(xlim=limits, ylim=limits, aspect="equal", anchor="W")
     plane.set(
@@ -159,7 +163,7 @@ def draw_round_trip(
     means.set(title="running_mean", xlabel="channel, sorted", ylim=_widen(*mean))
     variances.set(title="running_var", xlabel="channel, sorted", ylim=_widen(*var))
     means.legend(loc="upper left", borderaxespad=0)
-    artists = RoundTripArtists(rows, targets, lines, error, points, statistics, axes[1:])
+    artists = RoundTripArtists(rows, targets, heading, lines, error, points, statistics, axes[1:])
     artists.update(result)
     return artists
 
@@ -177,7 +181,7 @@ def dots(x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return places[0].ravel(), places[1].ravel()
 
 
-def _draw_table(ax: Axes, pictures: Tensor) -> tuple[tuple[RowArtists, ...], Text]:
+def _draw_table(ax: Axes, pictures: Tensor) -> tuple[Text, tuple[RowArtists, ...], Text]:
     count = len(pictures)
     ax.set(xlim=(-4.2, count + BAR + 2.4), ylim=(1.2 + 3 * LINE, -0.1), aspect="equal")
     ax.axis("off")
@@ -185,14 +189,14 @@ def _draw_table(ax: Axes, pictures: Tensor) -> tuple[tuple[RowArtists, ...], Tex
     ax.imshow(sheet.numpy(), cmap="gray_r", extent=(0, count, 1, 0), interpolation="none")
     ax.set(xlim=(-4.2, count + BAR + 2.4), ylim=(1.2 + 3 * LINE, -0.1))
     ax.text(-0.2, 0.5, "test digit", ha="right", va="center")
-    ax.text(count + 0.5, 0.5, "accuracy, all digits", va="center")
+    heading = ax.text(count + 0.5, 0.5, "", va="center")
     lines = tuple(
         _draw_row(ax, count, 1.2 + (at + 0.5) * LINE, colour)
         for at, colour in enumerate((SAVED, LOADED, LATER))
     )
     error = ax.text(-4.1, 1.3 + LINE, "", va="top", size=13, color=LATER, linespacing=1.4)
     error.set_in_layout(False)
-    return lines, error
+    return heading, lines, error
 
 
 def _draw_row(ax: Axes, count: int, y: float, colour: str) -> RowArtists:

@@ -31,10 +31,17 @@ ORIGINAL, BEFORE, ASKED, AGAIN = (
     answers([2, 1, 1, 1], seed=3),
 )
 LOADED = SimpleNamespace(
-    mode="train", refused="", original=ORIGINAL, before=BEFORE, answers=ASKED, afterwards=AGAIN
+    mode="train",
+    batches="mixed",
+    refused="",
+    original=ORIGINAL,
+    before=BEFORE,
+    answers=ASKED,
+    afterwards=AGAIN,
 )
 REFUSED = SimpleNamespace(
     mode="eval",
+    batches="one at a time",
     refused="model.pt: no\n- missing: " + "norm.running_mean, " * 30,
     original=ORIGINAL,
     before=None,
@@ -61,6 +68,7 @@ def test_each_row_reads_its_own_answers_and_frames_mistakes(artists):
     assert [line.bar.get_width() / BAR for line in artists.lines] == [1, 0.5, 0.75]
     assert [line.share.get_text() for line in artists.lines] == ["100.0 %", "50.0 %", "75.0 %"]
     assert [line.name.get_text() for line in artists.lines][1] == "loaded, train()"
+    assert artists.heading.get_text() == "accuracy, mixed"
 
 
 def test_points_are_the_logits_of_the_digits_shown(artists):
