@@ -33,8 +33,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Portion
 
 def pytest_configure(config: pytest.Config) -> None:
     if is_worker(config):
-        # Before torch is imported: one thread a worker, and one a kernel that it starts.
+        # Before torch is imported: one thread a worker, and one a kernel that it starts. Nor does a
+        # sweep start another process, since the other core has a worker of its own.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
         return
     # Every worker, kernel and server inherits it: what one has trained the others find.
     folder = tempfile.TemporaryDirectory(prefix="bnlab-runs-")

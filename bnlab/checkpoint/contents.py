@@ -96,8 +96,9 @@ def tell_format(path: Path) -> Format:
             raise CheckpointError(path, f"it is {what}, not a file: name the file")
         with path.open("rb") as file:
             start = file.read(9)
-    except OSError as error:
-        raise CheckpointError(path, f"it cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise CheckpointError(path, f"it cannot be read: {why}") from error
     # Eight bytes of length, then JSON.
     if start[8:] == b"{":
         return SAFETENSORS

@@ -52,6 +52,7 @@ def rescale_weights(model: nn.Module, split: Split, names: Sequence[str], scale:
         ValueError: `names` holds a parameter that the model has not.
 
     Example:
+        >>> _ = torch.manual_seed(0)
         >>> model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).double()
         >>> split = Split(torch.randn(8, 2).double(), torch.zeros(8, dtype=torch.int64))
         >>> once, twice = (rescale_weights(model, split, ["0.weight"], a) for a in (1.0, 2.0))

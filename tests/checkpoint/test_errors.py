@@ -345,6 +345,16 @@ def test_a_file_that_is_not_there(path: Path) -> None:
     assert isinstance(error.__cause__, FileNotFoundError)
 
 
+def test_a_name_that_no_file_can_have(path: Path) -> None:
+    for open_it in (
+        checkpoint.read,
+        checkpoint.inspect,
+        lambda at: checkpoint.save(at, nn.Linear(1, 1)),
+    ):
+        with pytest.raises(CheckpointError, match="null"):
+            open_it(f"{path}\0")
+
+
 # What else is loaded
 
 

@@ -279,7 +279,7 @@ def test_the_bar_counts_runs(capfd, tmp_path):
 
 
 def test_other_processes_take_their_part(monkeypatch, tmp_path):
-    monkeypatch.setattr(lanes, "PATIENCE", 0.0)
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
     script = tmp_path / "script.py"
     script.write_text(MANY)
     ran = subprocess.run(
@@ -330,7 +330,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupt_or_a_crash_loses_no_finished_run(tmp_path, number):
+def test_an_interrupt_or_a_crash_loses_no_finished_run(tmp_path, monkeypatch, number):
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
     script, done, cache = tmp_path / "script.py", tmp_path / "done", tmp_path / "cache"
     script.write_text(INTERRUPTED)
     command = [sys.executable, str(script), str(done), str(cache)]
