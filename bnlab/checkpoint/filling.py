@@ -16,7 +16,7 @@ def fill(model: nn.Module, state: dict[str, Any], wanted: Mapping[str, Any]) -> 
 
     If a module with its own way of loading fails, the model is as it was.
     """
-    if any(isinstance(value, Tensor) and value.is_meta for value in wanted.values()):
+    if on_meta(wanted):
         ties = _ties(model)
         made = {
             key: value.to(wanted[key].dtype, copy=True) if isinstance(value, Tensor) else value
@@ -34,6 +34,11 @@ def fill(model: nn.Module, state: dict[str, Any], wanted: Mapping[str, Any]) -> 
             for key, value in before.items():
                 wanted[key].copy_(value)
         raise
+
+
+def on_meta(wanted: Mapping[str, Any]) -> bool:
+    """Whether tensors of a model have no values yet."""
+    return any(isinstance(value, Tensor) and value.is_meta for value in wanted.values())
 
 
 def share(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import html
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,7 @@ class Inspection:
         size: In bytes.
         tensors: Of the model, by key.
         norms: Its norm layers.
-        missing_for_eval: Running statistics and counters that a norm should have beside those that
-            it has, by key.
+        missing_for_eval: Running statistics that a norm should have beside what it has, by key.
         kept: "model", and which of "optimizer", "scheduler", "generators" and "rng" are there.
         epoch: As it was saved.
         step: As it was saved.
@@ -83,11 +82,13 @@ class Inspection:
     kept: tuple[str, ...]
     epoch: int | None = None
     step: int | None = None
-    config: Any = field(default=None)
+    config: Any = None
     digest: bool = False
 
     def __repr__(self) -> str:
-        return "\n".join(self._lines())
+        wide = max((len(key) for key in self.tensors), default=0)
+        rows = (f"  {k:{wide}}  {v.dtype:8}  {_shape(v)}" for k, v in self.tensors.items())
+        return "\n".join([*self._summary(), *rows])
 
     def _repr_html_(self) -> str:
         head = "".join(f"<p>{html.escape(line)}</p>" for line in self._summary())
@@ -103,16 +104,6 @@ class Inspection:
         if self.norms and not (self.missing_for_eval or any(n.tracked for n in self.norms)):
             return "all running statistics, if these are batch norms; else nothing"
         return ", ".join(self.missing_for_eval) or "nothing"
-
-    def _lines(self) -> list[str]:
-        wide = max((len(key) for key in self.tensors), default=0)
-        return [
-            *self._summary(),
-            *(
-                f"  {key:{wide}}  {info.dtype:8}  {_shape(info)}"
-                for key, info in self.tensors.items()
-            ),
-        ]
 
     def _summary(self) -> list[str]:
         where = [

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 from torch.optim import Optimizer
 
 from bnlab.checkpoint import generators as states
 from bnlab.checkpoint.contents import Format, read_all, state_dict, tell_format
 from bnlab.checkpoint.errors import CheckpointError
-from bnlab.checkpoint.filling import fill, share
+from bnlab.checkpoint.filling import fill, on_meta, share
 from bnlab.checkpoint.keys import Allowed, check, strip
 
 
@@ -164,7 +164,7 @@ def _part(path: Path, contents: Mapping[str, Any], part: str) -> Any:
 def _check_optimizer(
     path: Path, found: Any, optimizer: Optimizer, wanted: Mapping[str, Any]
 ) -> None:
-    if any(isinstance(value, Tensor) and value.is_meta for value in wanted.values()):
+    if on_meta(wanted):
         raise CheckpointError(
             path,
             "a model on the meta device gets new parameters, which the optimizer would not have: "
