@@ -3,6 +3,7 @@
 from bnlab import functional
 from bnlab.comparison import compare
 from bnlab.conversion import convert
+from bnlab.freezing import freeze, unfreeze
 from bnlab.layers import (
     BatchNorm1d,
     BatchNorm2d,
@@ -31,6 +32,8 @@ __all__ = [
     "__version__",
     "compare",
     "convert",
+    "freeze",
     "functional",
     "record",
+    "unfreeze",
 ]

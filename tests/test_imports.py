@@ -17,7 +17,7 @@ USES = {
     "examination",
     "exercises",
 }
-MIDDLE = {"conversion", "distributed", "models"}
+MIDDLE = {"conversion", "distributed", "folding", "freezing", "models"}
 BASE = {"functional", "layers"}
 MAY_IMPORT = {
     "functional": set(),
