@@ -3,6 +3,7 @@
 from bnlab import functional
 from bnlab.comparison import compare
 from bnlab.conversion import convert
+from bnlab.distributed import SyncBatchNorm
 from bnlab.freezing import freeze, unfreeze
 from bnlab.layers import (
     BatchNorm1d,
@@ -29,6 +30,7 @@ __all__ = [
     "InstanceNorm3d",
     "LayerNorm",
     "RMSNorm",
+    "SyncBatchNorm",
     "__version__",
     "compare",
     "convert",

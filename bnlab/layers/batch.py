@@ -22,6 +22,16 @@ class _BatchNorm(RunningNorm):
             if self.momentum is None:
                 # The share of the newest of n batches, so that all of them count alike.
                 momentum = 1.0 / float(batches)
+        return self._normalize(input, mean, var, use_batch, momentum)
+
+    def _normalize(
+        self,
+        input: Tensor,
+        mean: Tensor | None,
+        var: Tensor | None,
+        use_batch: bool,
+        momentum: float,
+    ) -> Tensor:
         return functional.batch_norm(
             input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps
         )
