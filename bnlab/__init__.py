@@ -16,6 +16,7 @@ from bnlab.layers import (
     LayerNorm,
     RMSNorm,
 )
+from bnlab.recalibration import recalibrate
 from bnlab.recording import record
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ __all__ = [
     "convert",
     "freeze",
     "functional",
+    "recalibrate",
     "record",
     "unfreeze",
 ]

@@ -10,6 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "bnlab"
 USES = {
     "training",
+    "recalibration",
     "recording",
     "experiments",
     "comparison",
