@@ -18,14 +18,6 @@ from bnlab.checkpoint.errors import CheckpointError
 from bnlab.checkpoint.keys import COUNTER, STATISTICS
 from bnlab.checkpoint.tree import unpack
 
-DTYPES = {
-    "BOOL": "bool",
-    "U8": "uint8",
-    "BF16": "bfloat16",
-    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
-    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
-}
-
 
 @dataclass(frozen=True)
 class TensorInfo:
@@ -162,7 +154,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, TensorInfo], dict[str, Any], bool]:
-    with safetensors_file.opened(path) as file:
+    with safetensors_file.opened(path) as (file, _):
         rest = safetensors_file.described(path, file.metadata() or {})
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         stored = {name: _info(s.get_shape(), s.get_dtype()) for name, s in slices.items()}
@@ -190,7 +182,8 @@ def _read_torch(path: Path) -> tuple[dict[str, TensorInfo], dict[str, Any], bool
 def _info(shape: list[int], dtype: str) -> TensorInfo:
     bits = 8 if dtype == "BOOL" else int("".join(c for c in dtype.split("_")[0] if c.isdigit()))
     nbytes = math.prod(shape) * bits // 8
-    return TensorInfo(tuple(shape), DTYPES.get(dtype, dtype.lower()), nbytes)
+    known = safetensors_file.DTYPES.get(dtype, dtype.lower())
+    return TensorInfo(tuple(shape), str(known).removeprefix("torch."), nbytes)
 
 
 def _find_norms(tensors: Mapping[str, TensorInfo]) -> list[NormInfo]:

@@ -399,6 +399,29 @@ EXTRA = {
 }
 
 
+@pytest.mark.parametrize("padding", range(8))
+def test_files_of_others_whose_values_lie_anywhere(path: Path, padding: int) -> None:
+    values = {"scale": torch.tensor(2.5), "matrix": torch.arange(6.0).reshape(2, 3)}
+    written = safetensors.torch.save({**values, "none": torch.empty(0, 3)}, {"dtype": "F32"})
+    size = int.from_bytes(written[:8], "little")
+    header = written[8 : 8 + size].rstrip() + b" " * padding
+    path.write_bytes(len(header).to_bytes(8, "little") + header + written[8 + size :])
+    state = checkpoint.read(path)
+    assert frozen(state) == frozen(
+        {"matrix": values["matrix"], "none": torch.empty(0, 3), **values}
+    )
+
+
+def test_what_is_read_is_its_own(path: Path) -> None:
+    model = nn.Linear(300, 200)
+    checkpoint.save(path, model)
+    first, second = checkpoint.read(path), checkpoint.read(path)
+    first["weight"].fill_(7)
+    assert state_of(model) == frozen(second) == frozen(checkpoint.read(path))
+    torch.save(first["bias"], path.with_suffix(".pt"))
+    assert path.with_suffix(".pt").stat().st_size < 4096
+
+
 @pytest.mark.parametrize("what", EXTRA)
 def test_extra_state(path: Path, what: str) -> None:
     model, other = Extra(EXTRA[what]), Extra(None)
