@@ -4,6 +4,7 @@ from bnlab import functional
 from bnlab.comparison import compare
 from bnlab.conversion import convert
 from bnlab.distributed import SyncBatchNorm
+from bnlab.examination import examine
 from bnlab.freezing import freeze, unfreeze
 from bnlab.layers import (
     BatchNorm1d,
@@ -16,7 +17,6 @@ from bnlab.layers import (
     LayerNorm,
     RMSNorm,
 )
-from bnlab.recalibration import recalibrate
 from bnlab.recording import record
 
 __version__ = "0.1.0"
@@ -35,9 +35,9 @@ __all__ = [
     "__version__",
     "compare",
     "convert",
+    "examine",
     "freeze",
     "functional",
-    "recalibrate",
     "record",
     "unfreeze",
 ]

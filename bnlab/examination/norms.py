@@ -1,0 +1,154 @@
+"""The norm layers of a model or of a state dict, seen in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from bnlab.layers.kinds import BATCH_NORMS, INSTANCE_NORMS
+
+STATISTICS = ("running_mean", "running_var")
+COUNTER = "num_batches_tracked"
+OWN = ("weight", "bias", *STATISTICS, COUNTER)
+HALF = (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """A layer with running statistics, or one that should have them.
+
+    Attributes:
+        name: Of the layer in the model, or before its keys in the state dict.
+        tensors: Its parameters and buffers, those that it has, by their own names.
+        module: The layer; None in a state dict.
+        also: Further names under which the model has it.
+    """
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    module: nn.Module | None = None
+    also: tuple[str, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """Its name in a sentence."""
+        return self.name or "the layer"
+
+    @property
+    def tracked(self) -> bool:
+        """Whether it has both running statistics, with values."""
+        return self.readable and all(name in self.tensors for name in STATISTICS)
+
+    @property
+    def readable(self) -> bool:
+        """Whether its tensors have values: a lazy layer's, or one's on the meta device, do not."""
+        return not any(is_lazy(tensor) or tensor.is_meta for tensor in self.tensors.values())
+
+    @property
+    def counted(self) -> int | None:
+        """How many batches it has counted; None where that is not known."""
+        if COUNTER not in self.tensors or self.is_instance or not self.tracked:
+            return None
+        return int(self.tensors[COUNTER])
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether train mode normalises with the batch's statistics, as far as that is known."""
+        return isinstance(self.module, BATCH_NORMS)
+
+    @property
+    def is_instance(self) -> bool:
+        """Whether each sample is normalised by its own statistics in train mode."""
+        return isinstance(self.module, INSTANCE_NORMS)
+
+    @property
+    def moves(self) -> bool:
+        """Whether a forward pass in the present mode would move the statistics."""
+        module: Any = self.module
+        return (
+            (self.is_batch or self.is_instance)
+            and module.training
+            and module.track_running_stats
+            and all(name in self.tensors for name in STATISTICS)
+        )
+
+    @property
+    def frozen_affine(self) -> tuple[str, ...]:
+        """Which of weight and bias need no gradient."""
+        own = {name: self.tensors.get(name) for name in ("weight", "bias")}
+        return tuple(n for n, t in own.items() if t is not None and not t.requires_grad)
+
+    @property
+    def trains_affine(self) -> bool:
+        """Whether weight or bias need a gradient."""
+        own = (self.tensors.get(name) for name in ("weight", "bias"))
+        return any(tensor is not None and tensor.requires_grad for tensor in own)
+
+    @property
+    def eps(self) -> float:
+        """As the layer has it; torch's default in a state dict."""
+        return float(getattr(self.module, "eps", 1e-5))
+
+    @property
+    def momentum(self) -> float | None:
+        """As the layer has it; torch's default in a state dict. None counts all batches alike."""
+        momentum = getattr(self.module, "momentum", 0.1)
+        return None if momentum is None else float(momentum)
+
+    def value(self, name: str) -> Tensor:
+        """One of its tensors, exactly, where it can be computed with."""
+        return self.tensors[name].detach().cpu().double()
+
+
+def find_in_model(model: nn.Module) -> list[Norm]:
+    """Return the model's layers that keep running statistics, or are built to.
+
+    A layer is one of these by its class, torch's or ours or of a kind of those, or by having both
+    buffers, such as a frozen norm of another library.
+    """
+    names: dict[int, list[str]] = {}
+    modules: dict[int, nn.Module] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        known = isinstance(module, (*BATCH_NORMS, *INSTANCE_NORMS))
+        buffers = module._buffers
+        if known or all(buffers.get(name) is not None for name in STATISTICS):
+            modules[id(module)] = module
+            names.setdefault(id(module), []).append(name)
+    norms = []
+    for key, module in modules.items():
+        own = {name: getattr(module, name, None) for name in OWN}
+        tensors = {name: each for name, each in own.items() if isinstance(each, Tensor)}
+        first, *others = names[key]
+        norms.append(Norm(first, tensors, module, tuple(others)))
+    return norms
+
+
+def find_in_state(state: Mapping[str, Any]) -> list[Norm]:
+    """Return what a state dict shows to keep running statistics, or to have kept them."""
+    layers: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in state.items():
+        layer, _, name = key.rpartition(".")
+        if isinstance(tensor, Tensor):
+            layers.setdefault(layer, {})[name] = tensor
+    return [
+        Norm(layer, {name: own[name] for name in OWN if name in own})
+        for layer, own in layers.items()
+        if any(name in own for name in (*STATISTICS, COUNTER))
+    ]
+
+
+def find_doubtful(state: Mapping[str, Any]) -> list[str]:
+    """Return the layers of a state dict that are layer norms, or batch norms without statistics."""
+    vectors = [k for k, t in state.items() if isinstance(t, Tensor) and t.dim() == 1]
+    layers = [key.removesuffix("weight") for key in vectors if key.rpartition(".")[2] == "weight"]
+    kept = (*STATISTICS, COUNTER)
+    return [
+        layer.removesuffix(".")
+        for layer in layers
+        if f"{layer}bias" in vectors and not any(f"{layer}{name}" in state for name in kept)
+    ]
