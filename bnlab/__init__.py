@@ -17,6 +17,7 @@ from bnlab.layers import (
     LayerNorm,
     RMSNorm,
 )
+from bnlab.recalibration import recalibrate
 from bnlab.recording import record
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ __all__ = [
     "examine",
     "freeze",
     "functional",
+    "recalibrate",
     "record",
     "unfreeze",
 ]
