@@ -18,12 +18,11 @@ from bnlab.plots.norm_family import FamilyArtists, draw_norm_family
 
 @dataclass(frozen=True)
 class Norm:
-    """A norm by what it averages over, and whether it subtracts the mean."""
+    """A norm by what it averages over."""
 
     name: str
     axes: tuple[str, ...]
     note: str
-    subtracts_mean: bool = True
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -36,16 +35,9 @@ class Norm:
         return tuple(name for name in self.dims if name not in self.axes)
 
     def owner(self, values: Tensor) -> Tensor:
-        """Number the statistics of `values`, (`dims`), and say which one each cell goes into."""
-        values = values.requires_grad_()
-        dim = [self.dims.index(name) for name in self.axes]
-        # Without a mean to subtract, the statistic is the mean of the squares.
-        mean, _ = moments(values if self.subtracts_mean else values.square(), dim)
-        numbers = torch.arange(mean.numel(), dtype=mean.dtype).view_as(mean)
-        # A cell goes into the statistic that answers when the cell is moved.
-        (slope,) = torch.autograd.grad(mean.sum(), values, retain_graph=True)
-        (numbered,) = torch.autograd.grad((numbers * mean).sum(), values)
-        return (numbered / slope).round().long()
+        """Number the statistics of `values`, (`dims`), and say which one each cell meets."""
+        mean, _ = moments(values, [self.dims.index(name) for name in self.axes])
+        return torch.arange(mean.numel()).view_as(mean).expand_as(values)
 
 
 NORMS = (
@@ -54,7 +46,7 @@ NORMS = (
     Norm("GroupNorm", ("C/G", "H", "W"), "a group of maps"),
     Norm("LayerNorm", ("C", "H", "W"), "a whole sample"),
     Norm("LayerNorm", ("C",), "one token"),
-    Norm("RMSNorm", ("C",), "mean not removed", subtracts_mean=False),
+    Norm("RMSNorm", ("C",), "mean not removed"),
 )
 
 
@@ -132,7 +124,7 @@ def member(norm: Norm, values: Tensor, sizes: Mapping[str, int], picked: tuple[i
     if "G" in norm.dims and channels % groups:
         return Member(norm, (f"✗ C/G = {channels}/{groups}", "✗ an error"))
     shape = [sizes[name] for name in norm.dims]
-    owner = norm.owner(values.reshape(shape)).view_as(values)
+    owner = norm.owner(values.reshape(shape)).reshape(values.shape)
     # H and W lie on one axis of the picture, where a step of h is as far as W steps of w.
     steps = [sizes["W"] if name == "H" else 1 for name in norm.each]
     places = torch.meshgrid(*(torch.arange(sizes[name]) for name in norm.each), indexing="ij")
