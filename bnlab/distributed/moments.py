@@ -55,7 +55,7 @@ def combine_moments(size: Tensor, mean: Tensor, var: Tensor) -> Moments:
     Variances" (1979), for any number of parts and with :math:`n_p \sigma_p^2` as their sum of
     squares. Unlike :math:`E[x^2] - E[x]^2` it takes no large numbers from each other.
     """
-    size = size.view(-1, 1)
+    size = size.to(mean.dtype).view(-1, 1)
     mean, var = (each.where(size > 0, 0.0) for each in (mean, var))
     share = size / size.sum().clamp(min=1)
     joint = (share * mean).sum(0)
