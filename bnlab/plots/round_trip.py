@@ -22,13 +22,18 @@ WIDE, BAR, LINE = 92, 4.0, 0.86
 """Letters in a line of an error; the bars' length and the rows' distance, in digits."""
 
 
-class Answers(Protocol):
-    """Logits (N, classes), their accuracy, and a norm's running statistics (C) afterwards."""
+class Readings(Protocol):
+    """Logits (N, classes) and their accuracy."""
 
     @property
     def logits(self) -> Tensor: ...
     @property
     def accuracy(self) -> float: ...
+
+
+class Answers(Readings, Protocol):
+    """Readings, and a norm's running statistics (C) afterwards."""
+
     @property
     def mean(self) -> Tensor: ...
     @property
@@ -64,7 +69,7 @@ class RowArtists:
     bar: Rectangle
     share: Text
 
-    def update(self, name: str, answers: Answers | None, rows: Tensor, targets: Tensor) -> None:
+    def update(self, name: str, answers: Readings | None, rows: Tensor, targets: Tensor) -> None:
         """Show what was answered about the samples `rows`; without answers, nothing."""
         change(self.name, text=name)
         for artist in (self.name, *self.readings, self.mistakes, self.bar, self.share):
@@ -191,7 +196,7 @@ def _draw_table(ax: Axes, pictures: Tensor) -> tuple[Text, tuple[RowArtists, ...
     ax.text(-0.2, 0.5, "test digit", ha="right", va="center")
     heading = ax.text(count + 0.5, 0.5, "", va="center")
     lines = tuple(
-        _draw_row(ax, count, 1.2 + (at + 0.5) * LINE, colour)
+        draw_row(ax, count, 1.2 + (at + 0.5) * LINE, colour)
         for at, colour in enumerate((SAVED, LOADED, LATER))
     )
     error = ax.text(-4.1, 1.3 + LINE, "", va="top", size=13, color=LATER, linespacing=1.4)
@@ -199,7 +204,15 @@ def _draw_table(ax: Axes, pictures: Tensor) -> tuple[Text, tuple[RowArtists, ...
     return heading, lines, error
 
 
-def _draw_row(ax: Axes, count: int, y: float, colour: str) -> RowArtists:
+def draw_row(ax: Axes, count: int, y: float, colour: str) -> RowArtists:
+    """Make the artists of one row.
+
+    Args:
+        ax: where to draw; a digit is 1 wide.
+        count: of the digits, which stand from 0 on.
+        y: the row's height.
+        colour: of words and bar.
+    """
     name = ax.text(-0.2, y, "", ha="right", va="center", color=colour)
     places: Sequence[float] = [place + 0.5 for place in range(count)]
     readings = tuple(ax.text(x, y, "", ha="center", va="center", color=colour) for x in places)
