@@ -7,6 +7,7 @@ have in the tutorials, also where a norm follows and makes them idle. The large 
 convolution's bias only where no norm follows, as published.
 """
 
+from bnlab.models.ghost import GhostBatches, in_ghost_batches
 from bnlab.models.noise import DistributionNoise
 from bnlab.models.published import Residual, lenet, mobilenet_v2, resnet18, resnet50
 from bnlab.models.residual import residual_net
@@ -14,10 +15,12 @@ from bnlab.models.small import Norm, conv_net, deep_mlp, mlp, two_layer
 
 __all__ = [
     "DistributionNoise",
+    "GhostBatches",
     "Norm",
     "Residual",
     "conv_net",
     "deep_mlp",
+    "in_ghost_batches",
     "lenet",
     "mlp",
     "mobilenet_v2",
