@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from bnlab.freezing import is_frozen
 from bnlab.layers.kinds import BATCH_NORMS, INSTANCE_NORMS
 
 STATISTICS = ("running_mean", "running_var")
@@ -27,12 +28,14 @@ class Norm:
         tensors: Its parameters and buffers, those that it has, by their own names.
         module: The layer; None in a state dict.
         also: Further names under which the model has it.
+        frozen: Whether it is meant to keep its statistics while other layers train.
     """
 
     name: str
     tensors: Mapping[str, Tensor]
     module: nn.Module | None = None
     also: tuple[str, ...] = ()
+    frozen: bool = False
 
     @property
     def called(self) -> str:
@@ -111,6 +114,7 @@ def find_in_model(model: nn.Module) -> list[Norm]:
     A layer is one of these by its class, torch's or ours or of a kind of those, or by having both
     buffers, such as a frozen norm of another library.
     """
+    trains = model.training or any(p.requires_grad for p in model.parameters())
     names: dict[int, list[str]] = {}
     modules: dict[int, nn.Module] = {}
     for name, module in model.named_modules(remove_duplicate=False):
@@ -124,8 +128,18 @@ def find_in_model(model: nn.Module) -> list[Norm]:
         own = {name: getattr(module, name, None) for name in OWN}
         tensors = {name: each for name, each in own.items() if isinstance(each, Tensor)}
         first, *others = names[key]
-        norms.append(Norm(first, tensors, module, tuple(others)))
+        norm = Norm(first, tensors, module, tuple(others))
+        norms.append(replace(norm, frozen=_is_frozen(norm, trains)))
     return norms
+
+
+def _is_frozen(norm: Norm, trains: bool) -> bool:
+    module = norm.module
+    if module is None or is_frozen(module) or not (norm.is_batch or norm.is_instance):
+        # The last are other libraries' frozen norms, which always use what they keep.
+        return module is not None
+    # Where nothing trains, eval mode and no gradients are what answering takes.
+    return trains and "weight" in norm.tensors and not (module.training or norm.trains_affine)
 
 
 def find_in_state(state: Mapping[str, Any]) -> list[Norm]:

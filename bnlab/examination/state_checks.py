@@ -107,14 +107,18 @@ def find_young_statistics(norm: Norm) -> Iterator[Finding]:
     )
 
 
-def find_shared_statistics(norms: list[Norm]) -> Iterator[Finding]:
-    """Several layers, by name, with one and the same running mean."""
+def find_shared_statistics(norms: list[Norm], called: bool = False) -> Iterator[Finding]:
+    """Several layers, by name, with one and the same running mean.
+
+    `called` is whether a forward pass has shown how often each module is called.
+    """
     places: dict[object, list[str]] = {}
     for norm in norms:
         tensor = norm.tensors.get("running_mean")
         if tensor is not None and norm.tracked and tensor.numel():
             key = tensor.device, tensor.data_ptr()
-            places.setdefault(key, []).extend((norm.name, *norm.also))
+            places.setdefault(key, []).append(norm.name)
+            places[key] += [] if called else norm.also
     for first, *others in places.values():
         if others:
             yield Finding(
