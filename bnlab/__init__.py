@@ -5,6 +5,7 @@ from bnlab.comparison import compare
 from bnlab.conversion import convert
 from bnlab.distributed import SyncBatchNorm
 from bnlab.examination import examine
+from bnlab.folding import fold
 from bnlab.freezing import freeze, unfreeze
 from bnlab.layers import (
     BatchNorm1d,
@@ -37,6 +38,7 @@ __all__ = [
     "compare",
     "convert",
     "examine",
+    "fold",
     "freeze",
     "functional",
     "recalibrate",

@@ -9,6 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "bnlab"
 USES = {
+    "folding",
     "training",
     "recalibration",
     "recording",
@@ -18,7 +19,7 @@ USES = {
     "examination",
     "exercises",
 }
-MIDDLE = {"conversion", "distributed", "folding", "freezing", "models"}
+MIDDLE = {"conversion", "distributed", "freezing", "models"}
 BASE = {"functional", "layers"}
 MAY_IMPORT = {
     "functional": set(),
