@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bnlab.distributed.moments import Moments, all_but_channels, combine_moments
 from bnlab.freezing import is_frozen
 from bnlab.functional import moments
 from bnlab.layers.kinds import BATCH_NORMS
@@ -66,8 +67,8 @@ def recalibrate(model: Model, batches: Iterable[Any]) -> Model:
     Population statistics instead of a moving average: Ioffe & Szegedy, "Batch Normalization"
     (2015), algorithm 2, and PreciseBN in Wu & Johnson, "Rethinking 'Batch' in BatchNorm" (2021),
     https://arxiv.org/abs/2105.07576. They take one pass in train mode, in which each norm's input
-    was normalised by its batch, as it will not be in eval mode. Batches are joined in float64 by
-    the formula of Chan, Golub & LeVeque, "Algorithms for Computing the Sample Variance" (1983).
+    was normalised by its batch, as it will not be in eval mode. Batches are joined in float64, by
+    `bnlab.distributed.combine_moments`.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"recalibrate needs a torch.nn.Module, got {model!r}: pass the model")
@@ -103,60 +104,29 @@ def recalibrate(model: Model, batches: Iterable[Any]) -> Model:
     return model
 
 
-class _Population:
-    """The mean and the squared residuals of the values so far, in float64."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean = self.squares = torch.zeros((), dtype=torch.float64)
-
-    def add(self, values: Tensor) -> None:
-        n = values.numel() // values.shape[1]
-        # Apple's accelerator has no float64; what is one value a channel goes to the CPU.
-        wide = values if values.is_mps else values.double()
-        mean, var = (
-            statistic.flatten().cpu().double()
-            for statistic in moments(wide, [d for d in range(values.dim()) if d != 1])
-        )
-        apart = mean - self.mean
-        before, self.count = self.count, self.count + n
-        self.mean = self.mean + apart * (n / self.count)
-        self.squares = self.squares + var * n + apart.square() * (before * n / self.count)
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether no NaN and no infinity has come in: either would stay."""
-        return bool(self.mean.isfinite().all() and self.squares.isfinite().all())
-
-    @property
-    def var(self) -> Tensor:
-        """Unbiased, as the layers keep it."""
-        return self.squares / (self.count - 1)
-
-
 def _recalibrate_first(
     model: nn.Module, batches: Iterable[Any], waiting: dict[nn.Module, str]
 ) -> bool:
     """Recalibrate the first of the waiting norms that data reach; tell whether there is one."""
     chosen: list[nn.Module] = []
-    population = _Population()
+    parts: list[Moments] = []
     number = 0
 
     def see(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not chosen:
             chosen.append(layer)
         values = args[0] if args else kwargs["input"]
-        if layer is chosen[0] and values.numel() > 0:
-            population.add(values)
+        if layer is chosen[0] and values.dim() > 1 and values.numel() > 0:
+            parts.append(_moments_of(values))
 
     handles = [layer.register_forward_pre_hook(see, with_kwargs=True) for layer in waiting]
     try:
         with _same_random_numbers(model):
             for batch in batches:
-                values = _input_of(batch).to(_device_of(model))
+                values, known = _input_of(batch).to(_device_of(model)), len(parts)
                 model(values)
                 number += 1
-                if not population.is_finite:
+                if not all(each.isfinite().all() for part in parts[known:] for each in part):
                     raise ValueError(_not_finite(waiting[chosen[0]], number, values))
     finally:
         for handle in handles:
@@ -164,18 +134,27 @@ def _recalibrate_first(
     if number == 0:
         raise ValueError("batches is empty, or empty when read again: pass a list of batches")
     if chosen:
-        _store(chosen[0], waiting.pop(chosen[0]), population, number)
+        _store(chosen[0], waiting.pop(chosen[0]), parts, number)
     return bool(chosen)
 
 
-def _store(layer: Any, name: str, population: _Population, batches: int) -> None:
-    if population.count < 2:
+def _moments_of(values: Tensor) -> Moments:
+    # Apple's accelerator has no float64; what is one value a channel goes to the CPU.
+    wide = values if values.is_mps else values.double()
+    mean, var = (each.flatten().cpu().double() for each in moments(wide, all_but_channels(values)))
+    return Moments(torch.tensor(values.numel() / values.shape[1]).double(), mean, var)
+
+
+def _store(layer: Any, name: str, parts: list[Moments], batches: int) -> None:
+    n = int(sum(part.size for part in parts))
+    if n < 2:
         raise ValueError(
-            f"{name or 'model'}: {population.count} value per channel in all batches has no "
-            "variance: pass more samples"
+            f"{name or 'model'}: {n} value per channel in all batches has no variance: "
+            "pass more samples"
         )
-    layer.running_mean.copy_(population.mean)
-    layer.running_var.copy_(population.var)
+    _, mean, var = combine_moments(*(torch.stack(each) for each in zip(*parts, strict=True)))
+    layer.running_mean.copy_(mean)
+    layer.running_var.copy_(var * (n / (n - 1)))
     if not (layer.running_mean.isfinite().all() and layer.running_var.isfinite().all()):
         raise ValueError(
             f"{name or 'model'}: statistics beyond the range of {layer.running_var.dtype}: "
