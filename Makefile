@@ -12,7 +12,7 @@ READY := .venv/.installed
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 MATHJAX = .venv/lib/python3*/site-packages/jupyter_server_mathjax/static
 
-.PHONY: help lab test lint format bench bench-norms bench-sliders bench-notebooks bench-sweeps bench-checkpoint html clean
+.PHONY: help lab test lint format bench bench-norms bench-sliders bench-notebooks bench-sweeps bench-checkpoint bench-fold html clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -34,7 +34,7 @@ format: $(READY)  ## let ruff lay out code and notebooks
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
-bench: bench-norms bench-sliders bench-notebooks bench-sweeps bench-checkpoint  ## run all five benchmarks
+bench: bench-norms bench-sliders bench-notebooks bench-sweeps bench-checkpoint bench-fold  ## run all benchmarks
 
 bench-norms: $(READY)  ## time every norm against torch's layer
 	$(RUN) benchmarks.norms $(BENCH_FLAGS)
@@ -50,6 +50,9 @@ bench-sweeps: $(READY)  ## count runs a minute: a sweep against a plain loop
 
 bench-checkpoint: $(READY)  ## time saving and loading 100 MiB against torch.save and torch.load
 	$(RUN) benchmarks.checkpoints $(BENCH_FLAGS)
+
+bench-fold: $(READY)  ## time answers with batch norms and with them folded away
+	$(RUN) benchmarks.folding $(BENCH_FLAGS)
 
 html: $(READY)  ## export every notebook to html/, readable with no kernel and no network
 	mkdir -p $(HTML)/mathjax
