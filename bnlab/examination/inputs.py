@@ -61,9 +61,8 @@ def input_of(batch: Any) -> Tensor:
 
 
 def _fit(values: Tensor, model: nn.Module) -> Tensor:
-    """Take an input to the model's device, and to its dtype if it has one only."""
+    """Take an input to the device, and one of real numbers to the dtype, of the first parameter."""
     like = next(chain(model.parameters(), model.buffers()), values)
-    dtypes = {t.dtype for t in model.parameters() if t.is_floating_point()}
-    if values.is_floating_point() and len(dtypes) == 1:
-        return values.to(like.device, dtypes.pop())
+    if values.is_floating_point() and like.is_floating_point():
+        return values.to(like)
     return values.to(like.device)
