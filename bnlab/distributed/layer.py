@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import copy
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -115,11 +116,20 @@ class SyncBatchNorm(_BatchNorm):
         """
         names = "BatchNorm1d", "BatchNorm2d", "BatchNorm3d"
         kinds = {getattr(library, name) for library in (nn, layers) for name in names}
+        kinds |= {cls, SyncBatchNorm, nn.SyncBatchNorm}
         for layer in module.modules():
-            if type(layer) in kinds | {cls, SyncBatchNorm, nn.SyncBatchNorm}:
+            if type(layer) in kinds:
                 layer.__class__ = cls
                 layer.process_group = process_group  # type: ignore[assignment]
         return module
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SyncBatchNorm:
+        # A group is of processes, not of this layer: a copy is of the same one.
+        memo[id(self.process_group)] = self.process_group
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__setstate__(copy.deepcopy(self.__dict__, memo))  # type: ignore[no-untyped-call]
+        return copied
 
     def _check_dimensions(self, input: Tensor) -> None:
         if input.dim() < 2:

@@ -89,6 +89,18 @@ def test_a_converted_layer_computes_the_same(kind):
     assert bnlab.compare(same, layer, torch.randn(4, 3, 2, 2))
 
 
+def test_a_copy_is_complete_and_its_own():
+    layer = bnlab.SyncBatchNorm(3, process_group=None)
+    layer(torch.randn(4, 3))
+    twice = nn.ModuleList([layer, layer])
+    copied = copy.deepcopy(twice)
+    assert copied[0] is copied[1]
+    torch.testing.assert_close(copied.state_dict(), twice.state_dict())
+    copied[0](torch.ones(4, 3))
+    assert (layer.num_batches_tracked, copied[0].num_batches_tracked) == (1, 2)
+    assert isinstance(copied[0].weight, nn.Parameter)
+
+
 def test_the_tools_know_it():
     model = nn.Sequential(nn.Linear(4, 3), bnlab.SyncBatchNorm(3))
     for to in ("bnlab", "torch"):

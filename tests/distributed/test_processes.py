@@ -159,7 +159,8 @@ def in_pairs(rank: int) -> tuple[torch.Tensor, str]:
     pairs = [dist.new_group([0, 1]), dist.new_group([2, 3])]
     model = nn.Sequential(nn.BatchNorm1d(3))
     bnlab.SyncBatchNorm.convert_sync_batchnorm(model, pairs[rank // 2])
-    output = model(BATCH[rank : rank + 1]).detach()
+    # Frozen, averaged, compared: many a model is copied.
+    output = copy.deepcopy(model)(BATCH[rank : rank + 1]).detach()
     bnlab.SyncBatchNorm.convert_sync_batchnorm(model, pairs[1 - rank // 2])
     return output, error_of(model, BATCH)
 
