@@ -1,0 +1,133 @@
+"""Run a learner's code so that nothing it does harms: errors, endless loops, changed generators."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+
+Kind = Literal["not yet", "raises", "hangs", "nonsense"]
+Result = TypeVar("Result")
+SECONDS = 5.0
+"""A learner's code gets for one question."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """That a question got no answer, and why."""
+
+    kind: Kind
+    message: str
+    error: type[Exception] | None = None
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class NonsenseError(Exception):
+    """Something came back that was not asked for; the message says what, and what was."""
+
+
+class NotYetError(Exception):
+    """Nothing came back: the exercise is not answered."""
+
+
+class _TooLong(BaseException):
+    """The time is up. No `Exception`, which a learner's own `except` might swallow."""
+
+
+def attempt(call: Callable[[], Result], seconds: float = SECONDS) -> Result | Failure:
+    """Return what `call` returns, or why it returned nothing.
+
+    Generators, grad mode and default dtype are afterwards as they were. In the main thread an alarm
+    (`SIGALRM`) ends what takes too long. In other threads, and on Windows, there is no alarm to
+    set: the call runs in a thread of its own, which is left behind when its time is up and works
+    on until it ends or Python does.
+
+    Args:
+        call: Without arguments.
+        seconds: Until it is given up.
+    """
+    try:
+        return _within(seconds, lambda: _restoring(call))
+    except _TooLong:
+        return Failure("hangs", f"No answer within {seconds:g} seconds.")
+    except (NotImplementedError, NotYetError):
+        return Failure("not yet", "There is no answer yet.")
+    except NonsenseError as error:
+        return Failure("nonsense", str(error))
+    except Exception as error:
+        return Failure("raises", _say(error), type(error))
+
+
+def _say(error: Exception) -> str:
+    """Kind, first line and place of an error."""
+    text = str(error).strip().splitlines()
+    frames = traceback.extract_tb(error.__traceback__)
+    # Where the learner's code is the last that is neither torch's nor ours.
+    own = [f for f in frames if "/torch/" not in f.filename and "bnlab/exercises" not in f.filename]
+    place = f"\nin: {own[-1].line}" if own and own[-1].line else ""
+    return f"{type(error).__name__}: {text[0] if text else ''}{place}"
+
+
+def _restoring(call: Callable[[], Result]) -> Result:
+    # The old generator of numpy, too: it is the one that code draws from without a word.
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    dtype = torch.get_default_dtype()
+    # Not the caller's grad mode: questions about gradients are asked under `torch.no_grad` too.
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        try:
+            return call()
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
+            torch.set_default_dtype(dtype)
+
+
+def _within(seconds: float, call: Callable[[], Result]) -> Result:
+    main = threading.current_thread() is threading.main_thread()
+    if main and hasattr(signal, "setitimer"):
+        with _alarm(seconds):
+            return call()
+    outcome: dict[str, Any] = {}
+
+    def work() -> None:
+        try:
+            outcome["result"] = call()
+        except BaseException as error:
+            outcome["error"] = error
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(seconds)
+    if worker.is_alive():
+        raise _TooLong
+    if "error" in outcome:
+        raise outcome["error"]
+    result: Result = outcome["result"]
+    return result
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    def ring(*_: object) -> None:
+        raise _TooLong
+
+    handler = signal.signal(signal.SIGALRM, ring)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        if left:
+            # Someone else's alarm, which was waiting, goes on; late rather than never.
+            signal.setitimer(signal.ITIMER_REAL, left, interval)
