@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from torch import Tensor, nn
 
-from bnlab.layers.kinds import BATCH_NORMS, INSTANCE_NORMS
+from bnlab.layers.kinds import BATCH_NORMS, INSTANCE_NORMS, keeps_statistics
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -72,7 +72,7 @@ def freeze(model: Model) -> Model:
         for name, layer in model.named_modules()
         if _can_freeze(layer) and not is_frozen(layer)
     }
-    moving = [name or "model" for name, layer in fresh.items() if not _keeps_statistics(layer)]
+    moving = [name or "model" for name, layer in fresh.items() if not keeps_statistics(layer)]
     if moving:
         raise ValueError(
             f"{', '.join(moving)}: no running statistics, so eval mode takes the batch's and there "
@@ -152,16 +152,13 @@ def _release(layer: nn.Module, training: bool | None) -> None:
 
 def _can_freeze(layer: nn.Module) -> bool:
     return isinstance(layer, BATCH_NORMS) or (
-        isinstance(layer, INSTANCE_NORMS) and _keeps_statistics(layer)
+        isinstance(layer, INSTANCE_NORMS) and keeps_statistics(layer)
     )
 
 
-def _keeps_statistics(layer: Any) -> bool:
-    return layer.running_mean is not None and layer.running_var is not None
-
-
 def _own(layer: nn.Module) -> dict[str, Tensor]:
-    return dict(layer.named_parameters(recurse=False))
+    # Those of a parametrised weight lie one level deeper.
+    return dict(layer.named_parameters())
 
 
 def _check_module(model: object, function: str) -> None:

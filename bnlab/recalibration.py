@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bnlab.distributed.moments import Moments, all_but_channels, combine_moments
 from bnlab.freezing import is_frozen
 from bnlab.functional import moments
-from bnlab.layers.kinds import BATCH_NORMS
+from bnlab.layers.kinds import BATCH_NORMS, keeps_statistics
 
 Model = TypeVar("Model", bound=nn.Module)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -72,7 +72,11 @@ def recalibrate(model: Model, batches: Iterable[Any]) -> Model:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"recalibrate needs a torch.nn.Module, got {model!r}: pass the model")
-    waiting = {layer: name for name, layer in model.named_modules() if _has_statistics(layer)}
+    waiting = {
+        layer: name
+        for name, layer in model.named_modules()
+        if isinstance(layer, BATCH_NORMS) and keeps_statistics(layer)
+    }
     frozen = [name or "model" for layer, name in waiting.items() if is_frozen(layer)]
     waiting = {layer: name for layer, name in waiting.items() if not is_frozen(layer)}
     if not waiting:
@@ -183,14 +187,6 @@ def _input_of(batch: Any) -> Tensor:
             f"{type(batch).__name__}: pass (your_input(batch) for batch in batches)"
         )
     return values
-
-
-def _has_statistics(layer: Any) -> bool:
-    return (
-        isinstance(layer, BATCH_NORMS)
-        and layer.running_mean is not None
-        and layer.running_var is not None
-    )
 
 
 def _device_of(model: nn.Module) -> torch.device:

@@ -189,6 +189,14 @@ def test_a_shared_parameter_gets_back_its_gradient():
     assert bnlab.unfreeze(bnlab.freeze(model))[1].weight.requires_grad
 
 
+def test_a_parametrised_weight_is_frozen_where_it_lies():
+    layer = nn.BatchNorm1d(3)
+    nn.utils.parametrize.register_parametrization(layer, "weight", nn.Softplus())
+    bnlab.freeze(layer)(torch.randn(4, 3))
+    assert not layer.weight.requires_grad
+    assert bnlab.unfreeze(layer).weight.requires_grad
+
+
 def test_a_part_is_frozen_alone():
     model = network()
     bnlab.freeze(model.block1)

@@ -11,7 +11,7 @@ from torch import nn
 
 from bnlab.folding.arithmetic import fold_parameters
 from bnlab.folding.kinds import LINEAR, NORMS, fits, pads
-from bnlab.layers.kinds import BATCH_NORMS
+from bnlab.layers.kinds import BATCH_NORMS, keeps_statistics
 
 if TYPE_CHECKING:
     from torch.fx import Node
@@ -139,10 +139,11 @@ class _Planner:
         """What about the norm itself speaks against folding."""
         if type(norm) not in NORMS:
             return f"it is a {type(norm).__name__}, which may do more than a batch norm"
-        if norm.running_mean is None or norm.running_var is None:
+        if not keeps_statistics(norm):
             return "it keeps no running statistics: in eval mode, too, it takes the batch's"
         if norm not in self.calls:
-            return "no call of it was found in the forward pass"
+            where = "what could be traced" if self.untraced else "the forward pass"
+            return f"no call of it was found in {where}"
         return ""
 
     def reason(self, layer: nn.Module) -> str:
