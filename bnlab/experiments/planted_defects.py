@@ -30,7 +30,7 @@ class Case:
 
     Attributes:
         defect: One of `DEFECTS`.
-        layer: Where it was planted.
+        layer: Where it was planted; empty where that is the whole network.
         examination: Of the sick network.
         found: The finding about it; None if there is none of that kind in that layer.
         answers: Test accuracy in eval mode; NaN where it cannot answer.
@@ -85,11 +85,12 @@ class Cases:
         else:
             what = f"{found.kind}: {found.layer or 'the model'}" if found else "not found"
             # The layer before a norm, or a norm that is in two places, goes by its own name.
-            other = found and case.layer != found.layer and case.layer in found.message
+            other = found and case.layer not in ("", found.layer) and case.layer in found.message
             what += f" ({case.layer})" if other else ""
         shares = (case.answers, case.small, case.later)
         percent = ("–" if share != share else f"{100 * share:.1f} %" for share in shares)
-        return case.defect, case.layer, what, found.severity if found else "–", *percent
+        place = case.layer or ("the network" if case.defect in DEFECTS else "")
+        return case.defect, place, what, found.severity if found else "–", *percent
 
 
 def planted_defects(
@@ -114,7 +115,7 @@ def planted_defects(
     cases = [
         _case(plant(model, defect, layer, data), defect, layer, model, data)
         for defect in defects
-        for layer in layers
+        for layer in (layers if defect not in DEFECTS or DEFECTS[defect].local else ("",))
     ]
     return Cases(_case(healthy, "nothing", "", model, data), tuple(cases))
 

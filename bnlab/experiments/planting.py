@@ -86,7 +86,7 @@ def plant(model: nn.Sequential, defect: str, layer: str, data: Dataset) -> Sick:
     Args:
         model: Healthy; left as it is.
         defect: One of `DEFECTS`.
-        layer: One of `LAYERS`.
+        layer: One of `LAYERS`; of no account where the defect is the whole network's.
         data: What it was trained on.
 
     Raises:
@@ -100,7 +100,7 @@ def plant(model: nn.Sequential, defect: str, layer: str, data: Dataset) -> Sick:
         >>> finding.kind, finding.place
         ('negative-variance', 'norm2, channels 0, 4, 8 and 13 more')
     """
-    if defect not in DEFECTS or layer not in LAYERS:
+    if defect not in DEFECTS or (DEFECTS[defect].local and layer not in LAYERS):
         raise ValueError(
             f"defect is one of {', '.join(DEFECTS)}, and layer one of {', '.join(LAYERS)}, but "
             f"they are {defect!r} and {layer!r}"
@@ -247,10 +247,11 @@ def _accumulation(patient: Patient) -> Sick:
 
 @dataclass(frozen=True)
 class Defect:
-    """The kind of finding that it is to give, and how it is done."""
+    """The kind of finding that it is to give, how it is done, and whether to one layer."""
 
     kind: str
     plant: Callable[[Patient], Sick]
+    local: bool = True
 
 
 DEFECTS = {
@@ -269,12 +270,12 @@ DEFECTS = {
     "dead gamma": Defect("dead-gamma", _dead_gamma),
     "idle bias": Defect("idle-bias", _idle_bias),
     "gamma frozen, statistics not": Defect("frozen-but-moving", _frozen_but_moving),
-    "train mode to answer": Defect("train-mode", _train_mode),
+    "train mode to answer": Defect("train-mode", _train_mode, local=False),
     "one norm left in train mode": Defect("mixed-modes", _left_behind(training=True)),
     "one norm left in eval mode": Defect("mixed-modes", _left_behind(training=False)),
     "one norm in two places": Defect("shared-norm", _shared),
-    "last batch of one": Defect("one-value-per-channel", _last_batch_of_one),
-    "accumulation over 8 batches": Defect("accumulation", _accumulation),
+    "last batch of one": Defect("one-value-per-channel", _last_batch_of_one, local=False),
+    "accumulation over 8 batches": Defect("accumulation", _accumulation, local=False),
 }
 """What can be planted."""
 
