@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any, TypeVar
 
 from torch import nn
@@ -35,7 +36,8 @@ def fold(model: Model, *, strict: bool = False) -> Model:
     A norm is folded only where that is right whatever comes in. The others stay, among them norms
     after an activation or before their convolution, of a layer whose output is used elsewhere too,
     without running statistics, of parametrised weights. `bnlab.folding.plan(model)` lists all of
-    them with the reason.
+    them with the reason. Where the way through a module depends on the data, only what is inside
+    its children can be followed; a warning then says what is taken for granted.
 
     Args:
         model: In eval mode; left as it is.
@@ -68,6 +70,13 @@ def fold(model: Model, *, strict: bool = False) -> Model:
     if strict and found.kept:
         reasons = "; ".join(f"{name} stays, since {reason}" for name, reason in found.kept.items())
         raise ValueError(f"{reasons}. fold(model, strict=False) folds the others")
+    if found.untraced and found.folded:
+        warnings.warn(
+            f"torch.fx could not follow the forward pass of {', '.join(found.untraced)}. It is "
+            "taken to call its parts only as a whole: hold the folded model's answers against the "
+            "model's own; bnlab.folding.plan(model) says more",
+            stacklevel=2,
+        )
     folded = copy.deepcopy(model)
     for norm, layer in found.folded.items():
         _fold_into(folded.get_submodule(layer), folded.get_submodule(norm), layer)

@@ -85,7 +85,6 @@ class _Planner:
     def __init__(self, model: nn.Module) -> None:
         from bnlab.folding import tracing
 
-        self.model = model
         self.names = {module: name or "model" for name, module in model.named_modules()}
         parts, self.untraced = tracing.trace(model)
         self.calls = tracing.calls_of(parts)

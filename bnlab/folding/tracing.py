@@ -15,11 +15,10 @@ from bnlab.layers.kinds import BATCH_NORMS
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A module whose forward pass is one graph, and what in it is a box without a graph."""
+    """A module, and its forward pass."""
 
     module: nn.Module
     graph: fx.Graph
-    boxes: dict[str, str]
 
 
 def trace(model: nn.Module) -> tuple[list[Part], dict[str, str]]:
@@ -37,7 +36,7 @@ def trace(model: nn.Module) -> tuple[list[Part], dict[str, str]]:
             name, module = waiting.pop(0)
             tracer = _Tracer()
             try:
-                parts.append(Part(module, tracer.trace(module), tracer.boxes))
+                parts.append(Part(module, tracer.trace(module)))
             except Exception as error:
                 tracer.boxes = {"": _why(error)}
             prefix = f"{name}." if name else ""
