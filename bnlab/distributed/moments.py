@@ -72,10 +72,10 @@ def gather_moments(input: Tensor, group: dist.ProcessGroup) -> Moments:
     """
     values, dim = widened(input), all_but_channels(input)
     # A mean of 10,000 is rounded, by 0.0005 in float32: what it misses is in the second one.
-    shift = values.mean(dim, keepdim=True)
-    rest, var = (each.flatten().double() for each in moments(values - shift, dim))
+    first = values.mean(dim, keepdim=True)
+    rest, var = (each.flatten().double() for each in moments(values - first, dim))
     size = torch.full_like(rest[:1], input.numel() // input.shape[1])
-    row = torch.cat((size, shift.flatten() + rest, var))
+    row = torch.cat((size, first.flatten() + rest, var))
     rows = row.new_empty(dist.get_world_size(group), len(row))
     with explained():
         dist.all_gather(list(rows), row, group)

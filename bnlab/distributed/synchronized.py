@@ -10,7 +10,6 @@ from torch import distributed as dist
 from torch.autograd.function import once_differentiable
 
 from bnlab.distributed.moments import Moments, all_but_channels, explained
-from bnlab.functional import normalize
 from bnlab.functional.arithmetic import in_layout_of, widened
 
 
@@ -44,9 +43,9 @@ class Synchronized(torch.autograd.Function):
             with explained():
                 dist.all_reduce(totals, group=ctx.group)
             mean, along = totals / joint.size.clamp(min=1)
-            scale = torch.rsqrt(joint.var + ctx.eps) * (1.0 if weight is None else weight)
+            scale = _scale(joint, weight, ctx.eps)
             mean, along, scale = (_per_channel(each, grad) for each in (mean, along, scale))
-            grad_input = (grad - mean - normalized * along) * scale
+            grad_input = (grad - mean).sub_(normalized.mul_(along)).mul_(scale)
             grad_input = in_layout_of(batch, grad_input.to(batch.dtype))
         # Of this process's samples alone: what averages all other gradients averages these.
         grad_bias, grad_weight = (
@@ -59,12 +58,20 @@ class Synchronized(torch.autograd.Function):
 def _apply(
     joint: Moments, input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    """Normalise in the dtype of the arithmetic, float32 or float64."""
+    """Normalise in the dtype of the arithmetic, float32 or float64; in few passes over memory."""
     values = widened(input)
-    shift = _per_channel(joint.mean, values)
-    rest = _per_channel(joint.mean - shift.flatten(), values)
-    gamma, beta = (None if each is None else _per_channel(each, values) for each in (weight, bias))
-    return normalize(values - shift, rest, _per_channel(joint.var, values), gamma, beta, eps)
+    mean = _per_channel(joint.mean, values)
+    scale = _scale(joint, weight, eps)
+    # A mean of 10,000 is rounded in float32: what was rounded off goes into the shift.
+    shift = (mean.flatten() - joint.mean) * scale
+    shift = shift if bias is None else shift + bias
+    scale, shift = (_per_channel(each, values) for each in (scale, shift))
+    return (values - mean).mul_(scale).add_(shift)
+
+
+def _scale(joint: Moments, weight: Tensor | None, eps: float) -> Tensor:
+    rstd = torch.rsqrt(joint.var + eps)
+    return rstd if weight is None else rstd * weight
 
 
 def _per_channel(values: Tensor, like: Tensor) -> Tensor:
