@@ -112,7 +112,8 @@ class Examination:
 
     def _repr_html_(self) -> str:
         titles = ("severity", "kind", "where", "what", "remedy")
-        head = "".join(f'<th scope="col">{title}</th>' for title in titles)
+        left = 'style="text-align:left"'
+        head = "".join(f'<th scope="col" {left}>{title}</th>' for title in titles)
         rows = "".join(_row(each) for each in self.findings)
         body = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>" if self.findings else ""
         return f"<table><caption>{html.escape(self._summary())}</caption>{body}</table>"
