@@ -146,8 +146,8 @@ def train_on_processes(
         Traceback (most recent call last):
         ValueError: shares are two numbers of samples or more, none negative, but are (8,)
 
-    Statistics over all processes, where the share of each is small: Peng et al., "MegDet" (2018),
-    section 3.3: https://arxiv.org/abs/1711.07240
+    Statistics over all processes, where the share of each is small: Peng et al., "MegDet" (2018):
+    https://arxiv.org/abs/1711.07240
     """
     shares = tuple(shares)
     if len(shares) < 2 or min(shares) < 0:
