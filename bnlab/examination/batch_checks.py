@@ -79,7 +79,7 @@ def find_single_values(norms: list[Norm], flow: Flow, last: int | None) -> Itera
             "one-value-per-channel",
             "error" if first.module is not None and first.module.training else "warning",
             first.name,
-            f"{when[0].upper()}{when[1:]} gives {first.called} one value per channel: that has no "
+            f"{when[0].upper()}{when[1:]} gives this layer one value per channel: that has no "
             "variance, and train mode ends with an error."
             + (f" The same holds for {len(others)} more." if others else ""),
             "Take instance norm away there, or larger pictures."

@@ -90,7 +90,7 @@ def find_eval_far_from_train(norms: list[Norm], flow: Flow) -> Iterator[Finding]
             f"Eval mode answers these batches otherwise than train mode: {_say(before)} apart, "
             "where the answers' own spread is 1"
             + (f", and {100 * changed:.0f} % get another highest score" if changed else "")
-            + f". {norm.called} has a part in it: {_say_distances(shift, ratio)}.",
+            + f". This layer has a part in it: {_say_distances(shift, ratio)}.",
             f"Recalibrating would bring it to {_say(after)}: bnlab.recalibrate(model, batches), if "
             "these batches are like those it is meant for.",
             channels_of((shift > 1) | (ratio > 2) | (ratio < 0.5)),

@@ -76,8 +76,8 @@ def find_idle_bias(pairs: dict[str, tuple[nn.Module, Norm]]) -> Iterator[Finding
                 "idle-bias",
                 "note",
                 name,
-                f"{norm.called} follows at once and subtracts the mean, the bias with it: in train "
-                f"mode its {say_count(bias.numel(), 'number')} change nothing.",
+                f"Right after it {norm.called} subtracts the mean, and the bias with it: in train "
+                f"mode these {say_count(bias.numel(), 'number')} change nothing.",
                 "Build the layer with bias=False; beta does its work.",
                 evidence={"numbers": float(bias.numel())},
             )
@@ -136,7 +136,7 @@ def find_mixed_modes(model: nn.Module, norms: list[Norm]) -> Iterator[Finding]:
                     "mixed-modes",
                     "warning",
                     name,
-                    f"{name} is in train mode, while the model is in eval mode: "
+                    "It is in train mode, while the model is in eval mode: "
                     + (
                         "its answers depend on the batch, and its running statistics move."
                         if name in modes
@@ -161,7 +161,7 @@ def find_mixed_modes(model: nn.Module, norms: list[Norm]) -> Iterator[Finding]:
             "mixed-modes",
             "note" if meant else "warning",
             norm.name,
-            f"{norm.called} is in eval mode, while {len(modes) - len(still)} of "
+            f"It is in eval mode, while {len(modes) - len(still)} of "
             f"{say_count(len(modes), 'norm')} and the model are in train mode: its running "
             "statistics stay as they are"
             + (", and so do gamma and beta." if meant else ", while its gamma and beta train."),

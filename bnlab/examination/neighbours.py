@@ -8,6 +8,7 @@ from typing import TypeGuard
 
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import is_lazy
 
 from bnlab.examination.norms import Norm
 
@@ -19,6 +20,7 @@ def has_idle_bias(layer: object, norm: Norm) -> bool:
     return (
         isinstance(layer, (nn.Linear, _ConvNd))
         and isinstance(layer.bias, nn.Parameter)
+        and not is_lazy(layer.bias)
         and (norm.is_batch or norm.is_instance)
         and layer.bias.numel() == getattr(norm.module, "num_features", None)
     )

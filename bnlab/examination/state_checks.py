@@ -23,13 +23,13 @@ def find_missing_statistics(norm: Norm) -> Iterator[Finding]:
     what = " and ".join(lacks)
     if norm.module is not None and len(lacks) == 2:
         message = (
-            f"{norm.called} is built to keep running statistics and has none, so eval mode "
+            "It is built to keep running statistics and has none, so eval mode "
             "answers from the batch too."
         )
         remedy = "Build the layer anew, load its weights, and let it see batches in train mode."
     else:
         message = (
-            f"{norm.called} has no {what}, though it has other parts of a batch norm. Loaded with "
+            f"It has no {what}, but other parts of a batch norm. Loaded with "
             "strict=False, a new layer's would stay: mean 0, variance 1."
         )
         remedy = (
@@ -125,9 +125,9 @@ def find_shared_statistics(norms: list[Norm], called: bool = False) -> Iterator[
                 "shared-norm",
                 "warning",
                 first,
-                f"{' and '.join((first, *others))} are one layer, or have one set of running "
-                "statistics: what reaches one place is mixed with what reaches the other, and "
-                "eval mode fits neither.",
+                f"One layer, or one set of running statistics, is in several places: "
+                f"{' and '.join((first, *others))}. What reaches them is mixed, and eval mode fits "
+                "neither.",
                 "Give each place a norm of its own. Weights before and after may stay shared.",
                 evidence={"places": 1.0 + len(others)},
             )
