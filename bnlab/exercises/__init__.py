@@ -2,9 +2,13 @@
 
 from bnlab.exercises.backward import check_backward
 from bnlab.exercises.batch_norm import check_batch_norm
+from bnlab.exercises.folding import check_folding
 from bnlab.exercises.forward import check_forward
+from bnlab.exercises.freezing import check_freezing
+from bnlab.exercises.group_norm import check_group_norm
 from bnlab.exercises.modes import check_modes
 from bnlab.exercises.running import check_running_update
+from bnlab.exercises.saving import check_saving
 from bnlab.exercises.verdict import Example, Hint, Mistake, Verdict
 
 __all__ = [
@@ -14,7 +18,11 @@ __all__ = [
     "Verdict",
     "check_backward",
     "check_batch_norm",
+    "check_folding",
     "check_forward",
+    "check_freezing",
+    "check_group_norm",
     "check_modes",
     "check_running_update",
+    "check_saving",
 ]

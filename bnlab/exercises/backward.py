@@ -44,7 +44,7 @@ def check_backward(fn: Backward) -> Verdict:
 
     Ioffe & Szegedy, "Batch Normalization" (2015), section 3: https://arxiv.org/abs/1502.03167
     """
-    return judge(exercise(), fn)
+    return judge(exercise, fn)
 
 
 def _gradients(fn: Backward, make: Callable[[], Tensor], eps: float = inputs.EPS) -> Answers:

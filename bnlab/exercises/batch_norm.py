@@ -62,7 +62,7 @@ def check_batch_norm(fn_or_class: Callable[..., Any]) -> Verdict:
     build = fn_or_class
     if callable(fn_or_class) and not isinstance(fn_or_class, type | functools.partial):
         build = partial(_AroundFunction, function=fn_or_class)
-    return judge(exercise(*_dimensions(build)), build)
+    return judge(lambda: exercise(*_dimensions(build)), build)
 
 
 class _AroundFunction(Layer):

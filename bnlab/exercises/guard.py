@@ -78,18 +78,29 @@ def _say(error: Exception) -> str:
     return f"{type(error).__name__}: {text[0] if text else ''}{place}"
 
 
-def _restoring(call: Callable[[], Result]) -> Result:
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put generators and torch's defaults back afterwards; begin with the usual ones."""
     # The old generator of numpy, too: it is the one that code draws from without a word.
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     dtype = torch.get_default_dtype()
-    # Not the caller's grad mode: questions about gradients are asked under `torch.no_grad` too.
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    device = torch.get_default_device()
+    # Entered only where it is needed, since it slows every call of torch.
+    on_cpu = contextlib.nullcontext() if device.type == "cpu" else torch.device("cpu")
+    with torch.random.fork_rng(devices=[]), on_cpu, torch.enable_grad():
+        torch.set_default_dtype(torch.float32)
+        torch.default_generator.manual_seed(0)
         try:
-            return call()
+            yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)  # noqa: NPY002
             torch.set_default_dtype(dtype)
+
+
+def _restoring(call: Callable[[], Result]) -> Result:
+    with undisturbed():
+        return call()
 
 
 def _within(seconds: float, call: Callable[[], Result]) -> Result:

@@ -7,7 +7,7 @@ them. What gives the same answers names the mistake: there is no rule for any of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -28,12 +28,17 @@ from bnlab.exercises.asking import (
     agree,
     close,
 )
-from bnlab.exercises.guard import SECONDS, Failure, attempt
+from bnlab.exercises.guard import SECONDS, Failure, attempt, undisturbed
 from bnlab.exercises.verdict import Example, Verdict, show
 
 
-def judge(exercise: Exercise, attempted: Any, seconds: float = SECONDS) -> Verdict:
+def judge(make: Callable[[], Exercise], attempted: Any, seconds: float = SECONDS) -> Verdict:
     """Ask a learner's solution everything, and name what explains its answers."""
+    with undisturbed():
+        return _judge(make(), attempted, seconds)
+
+
+def _judge(exercise: Exercise, attempted: Any, seconds: float) -> Verdict:
     if attempted is None or attempted is ...:
         return Verdict(exercise.name, "not yet")
     if not callable(attempted):

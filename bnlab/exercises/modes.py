@@ -43,7 +43,7 @@ def check_modes(cls: Callable[..., nn.Module]) -> Verdict:
     """
     if unanswered(cls):
         return Verdict("modes", "not yet")
-    return judge(exercise(), cls)
+    return judge(exercise, cls)
 
 
 def unanswered(cls: object) -> bool:

@@ -45,7 +45,7 @@ def check_running_update(fn: Update) -> Verdict:
 
     The `momentum` of https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html
     """
-    return judge(exercise(), fn)
+    return judge(exercise, fn)
 
 
 def _start(x: Tensor) -> tuple[Tensor, Tensor]:

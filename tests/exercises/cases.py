@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bnlab import exercises
-from tests.exercises import sources
+from tests.exercises import applied, sources
 
 Edits = list[tuple[str, str]]
 
@@ -49,4 +49,8 @@ CASES = {
         {slug: sources.LAYER_MISTAKES[slug] for slug in IN_MODES},
     ),
     "batch norm": Case(exercises.check_batch_norm, sources.LAYER, sources.LAYER_MISTAKES),
+    "group norm": Case(exercises.check_group_norm, applied.GROUP_NORM, applied.GROUP_NORM_MISTAKES),
+    "folding": Case(exercises.check_folding, applied.FOLDING, applied.FOLDING_MISTAKES),
+    "freezing": Case(exercises.check_freezing, applied.FREEZING, applied.FREEZING_MISTAKES),
+    "saving": Case(exercises.check_saving, applied.SAVING, applied.SAVING_MISTAKES),
 }

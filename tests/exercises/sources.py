@@ -309,8 +309,8 @@ STATE_MISTAKES = {
         *lines("@.copy_((1 - m) * @ + m * #)"),
     ],
     "affine-not-parameters": [
-        (f"nn.Parameter(torch.{each}(num_features))", f"torch.{each}(num_features).requires_grad_()")
-        for each in ("ones", "zeros")
+        (f"nn.Parameter({made})", f"{made}.requires_grad_()")
+        for made in ("torch.ones(num_features)", "torch.zeros(num_features)")
     ],
     "counter-missing": [
         ('self.register_buffer("num_batches_tracked", torch.tensor(0))', "self.batches = 0"),
