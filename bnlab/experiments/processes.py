@@ -101,9 +101,7 @@ class Processes:
     @property
     def _title(self) -> str:
         shares = " + ".join(map(str, self.shares))
-        return (
-            f"{len(self.shares)} processes with {shares} digits, {self.deal}, against one with all"
-        )
+        return f"{len(self.shares)} processes, {shares} digits {self.deal}, against one with all"
 
 
 def train_on_processes(

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -14,7 +14,7 @@ import bnlab
 from bnlab.distributed import combine_moments
 from bnlab.functional import moments
 
-SHAPES = ((8, 3), (8, 3, 5), (4, 3, 4, 2), (2, 3, 2, 3, 4), (2, 3, 2, 1, 2, 2))
+SHAPES = ((8, 3), (4, 3, 4, 2), (2, 3, 2, 1, 2, 2))
 
 
 def test_the_constructor_is_torchs():
@@ -114,6 +114,7 @@ def test_the_tools_know_it():
     torch.testing.assert_close(frozen(torch.ones(1, 4)), frozen.eval()(torch.ones(1, 4)))
 
 
+@settings(max_examples=40)
 @given(
     sizes=st.lists(st.integers(0, 9), min_size=1, max_size=6),
     mean=st.floats(-1e8, 1e8),

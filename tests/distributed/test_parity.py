@@ -4,11 +4,21 @@ import pytest
 import torch
 from torch import nn
 
-from tests.distributed import worlds
-from tests.distributed.worlds import Case, cases_of, run_layer, run_shares, shares_of
+from tests.distributed.worlds import Case, World, cases_of, run_layer, run_shares, shares_of
 
 SIZES = (2, 3, 4)
 LOCAL = ("weight gradient", "bias gradient")
+
+
+DTYPES = {
+    "float32": (Case(shares_of(3)["one empty"], (3, 4, 2), {}, torch.float32), 2e-6),
+    "float16 with parameters in float32": (
+        Case(shares_of(3)["one empty"], (3, 4, 2), {"dtype": torch.float32}, torch.float16),
+        2e-3,
+    ),
+    "bfloat16": (Case(shares_of(3)["one empty"], (3, 4, 2), {}, torch.bfloat16), 2e-2),
+}
+FAR = Case((5, 3, 4), (3, 4, 2), dtype=torch.float32, shift=1e4)
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +26,11 @@ def found(interpreter, tmp_path_factory):
     """For each number of processes and case what each process found; each world starts once."""
     results = {}
     for size in SIZES:
-        store = tmp_path_factory.mktemp("store") / "store"
         cases = cases_of(size)
-        ranks = worlds.World(interpreter, size, store).call(run_shares, list(cases.values()))
+        if size == 3:
+            cases |= {name: case for name, (case, _) in DTYPES.items()} | {"far": FAR}
+        world = World(interpreter, size, tmp_path_factory.mktemp("store") / "store")
+        ranks = world.call(run_shares, list(cases.values()))
         for name, shares in zip(cases, zip(*ranks, strict=True), strict=True):
             results[size, name] = shares
     return results
@@ -58,28 +70,18 @@ def hold_against_joined_batch(setting, ranks, tolerance):
         torch.testing.assert_close(answers, joined["in eval mode"], **close)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "options", "tolerance"),
-    [
-        (torch.float32, {}, 2e-6),
-        (torch.float16, {"dtype": torch.float32}, 2e-3),
-        (torch.bfloat16, {}, 2e-2),
-    ],
-    ids=str,
-)
-def test_in_other_dtypes(world, dtype, options, tolerance):
-    case = Case(shares_of(3)["one empty"], (3, 4, 2), options, dtype)
-    ranks = [found[0] for found in world(3).call(run_shares, [case])]
-    hold_against_joined_batch(case, ranks, tolerance)
+@pytest.mark.parametrize("name", DTYPES)
+def test_in_other_dtypes(found, name):
+    case, tolerance = DTYPES[name]
+    hold_against_joined_batch(case, found[3, name], tolerance)
 
 
-def test_a_mean_far_from_zero_costs_no_precision(world):
+def test_a_mean_far_from_zero_costs_no_precision(found):
     """A float32 near 10,000 is right to 0.0005, and so is all that is made of such numbers."""
-    case = Case((5, 7), (3, 4, 2), dtype=torch.float32, shift=1e4)
-    ranks = [found[0] for found in world(2).call(run_shares, [case])]
+    ranks = found[3, "far"]
     exact = nn.BatchNorm2d(3).double()
-    exact.load_state_dict(case.layer(nn.BatchNorm2d).state_dict())
-    joined = run_layer(exact, [(x.double(), g.double()) for x, g in case.inputs()])
+    exact.load_state_dict(FAR.layer(nn.BatchNorm2d).state_dict())
+    joined = run_layer(exact, [(x.double(), g.double()) for x, g in FAR.inputs()])
     for name in ("outputs", "input gradients"):
         seen = torch.cat([rank[name] for rank in ranks]).double()
         torch.testing.assert_close(seen, joined[name], rtol=2e-6, atol=2e-6)

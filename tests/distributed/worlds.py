@@ -18,7 +18,7 @@ from torch import distributed as dist
 import bnlab
 from tests.checkpoint.children import Children
 
-STEPS = 3
+STEPS = 2
 
 
 class World:
