@@ -92,7 +92,7 @@ def odd_batches(rank: int) -> dict[str, object]:
     found["twice"] = error_of(gradient.sum().backward)
     found["few dimensions"] = error_of(layer, torch.ones(3))
     found["no channels"] = error_of(layer, torch.ones(2, 0))
-    found["integers"] = error_of(layer, torch.ones(2, 4))
+    found["other channels"] = error_of(layer, torch.ones(2, 4))
     return found
 
 
@@ -151,7 +151,9 @@ def test_what_cannot_be_done_says_so(odd):
         assert found["twice"].startswith("RuntimeError: trying to differentiate twice")
         assert found["few dimensions"].startswith("ValueError: expected at least 2D input (got 1D")
         assert found["no channels"].startswith("ValueError: SyncBatchNorm number of input channels")
-        assert found["integers"].startswith("RuntimeError: running_mean should contain 4 elements")
+        assert found["other channels"].startswith(
+            "RuntimeError: running_mean should contain 4 elements"
+        )
 
 
 def in_pairs(rank: int) -> tuple[torch.Tensor, str]:
