@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ def examine(
     Batch, synchronised and instance norms are looked at, torch's and ours, and whatever else has
     the buffers `running_mean` and `running_var`. A model is left as it was: state, modes, hooks,
     gradients, and the generators of random numbers. Of a file nothing is executed.
+
+    Without batches it takes no forward pass. With them the model answers three times: in eval
+    mode; with each norm taking the batch's statistics, as in train mode, but without dropout; and
+    with the running statistics that recalibrating would give. Where the first is far from the last,
+    the layers that make it so are found by up to eight more passes, each of which leaves one
+    layer's statistics as they are. A batch that the model does not take is a finding too.
 
     Args:
         subject: A model; or a state dict; or the path of anything that `bnlab.checkpoint.read`
@@ -53,6 +60,11 @@ def examine(
     from bnlab.examination.examiner import examine_model, examine_state
 
     if isinstance(subject, nn.Module):
+        if any(isinstance(module, torch.jit.ScriptModule) for module in subject.modules()):
+            raise TypeError(
+                "TorchScript is a program, with no layers to look into: examine the model that it "
+                "was made from, or its state dict"
+            )
         return examine_model(subject, batches, accumulation)
     if batches is not None:
         raise ValueError("batches need a model that takes them: load the state into one")
@@ -63,5 +75,5 @@ def examine(
 
         return examine_state(os.fspath(subject), read(subject))
     raise TypeError(
-        f"examine takes a model, a state dict or the path of a file, not a {type(subject).__name__}"
+        f"examine takes a model, a state dict or the path of a file, not {type(subject).__name__}"
     )

@@ -15,7 +15,7 @@ from bnlab.examination.flow import Flow, send
 from bnlab.examination.gap_checks import suspects
 from bnlab.examination.inputs import last_size
 from bnlab.examination.neighbours import find_pairs
-from bnlab.examination.norms import HALF, Norm, find_in_model, find_in_state
+from bnlab.examination.norms import Norm, find_in_model, find_in_state, is_half
 
 UNREADY = Finding(
     "no-values",
@@ -55,7 +55,7 @@ def examine_model(
             find_pairs(model, norms) | ({} if flow is None else flow.pairs)
         )
 
-    name = f"{type(model).__name__} with {say_count(len(norms), 'norm')} that keep statistics"
+    name = f"{type(model).__name__}, {say_count(len(norms), 'norm')} with running statistics"
     return Examination(name, worst_first(found()))
 
 
@@ -90,8 +90,9 @@ def examine_state(name: str, state: Mapping[str, Any]) -> Examination:
 
 
 def _examine_tensors(norms: list[Norm], tensors: list[Tensor]) -> Iterator[Finding]:
-    mixed = any(t.is_floating_point() and t.dtype not in HALF for t in tensors)
+    mixed = any(t.is_floating_point() and not is_half(t.dtype) for t in tensors)
     for norm in norms:
+        yield from state_checks.find_misshapen(norm)
         yield from state_checks.find_missing_statistics(norm)
         yield from value_checks.find_not_finite(norm)
         yield from value_checks.find_negative_variance(norm)

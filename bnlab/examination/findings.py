@@ -13,7 +13,7 @@ from typing import Literal
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-SHOWN = {"error": 3, "warning": 3, "note": 1}
+SHOWN = 3
 """Findings of one kind that the text has in full; of the others it names the layers."""
 WIDTH, INDENT = 92, " " * 9
 
@@ -99,15 +99,20 @@ class Examination:
     def __repr__(self) -> str:
         parts = [self._summary()]
         for group in self._groups():
-            shown = SHOWN[group[0].severity]
-            # One that is left over takes no more room than to say that it is.
-            shown = len(group) if len(group) == shown + 1 and shown > 1 else shown
-            for each in group[:shown]:
-                head = f"{each.severity:8} {each.kind}: {each.place}"
-                parts += ["", *_fold(head, hang=INDENT), *_fold(each.message, INDENT)]
-                parts += _fold(f"Remedy: {each.remedy}", INDENT) if each.remedy else []
-            if rest := group[shown:]:
-                parts += _fold(f"The same: {_name(each.place for each in rest)}", INDENT)
+            # What is said of several layers in the same words is said once.
+            said: dict[tuple[str, str], list[str]] = {}
+            for each in group:
+                said.setdefault((each.message, each.remedy), []).append(each.place)
+            first = f"{group[0].severity:8} {group[0].kind}:"
+            remedies: list[str] = []
+            for (message, remedy), places in list(said.items())[:SHOWN]:
+                head = f"{first} {_name(places)}"
+                parts += ["", *_fold(head, hang=INDENT), *_fold(message, INDENT)]
+                if remedy and remedy not in remedies:
+                    parts += _fold(f"Remedy: {remedy}", INDENT)
+                    remedies.append(remedy)
+            if rest := [place for places in list(said.values())[SHOWN:] for place in places]:
+                parts += _fold(f"And in {_name(rest)}.", INDENT)
         return "\n".join(parts)
 
     def _repr_html_(self) -> str:

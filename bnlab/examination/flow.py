@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from bnlab.examination.inputs import take
 from bnlab.examination.neighbours import Pairs, has_idle_bias
 from bnlab.examination.norms import STATISTICS, Norm
-from bnlab.examination.undisturbed import undisturbed
+from bnlab.examination.undisturbed import same_random_numbers, undisturbed
 from bnlab.functional import moments
+
+KEPT = 4096
+"""Values that are kept of an output for each sample."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,12 +142,14 @@ class _Passes:
             if norm.is_instance and norm.module is not None:
                 norm.module.training = self.training and not norm.frozen
         outputs = []
-        for values in self.inputs:
-            if self.training:
-                for norm in self.norms:
-                    self.flow.calls.setdefault(norm.name, []).append([])
-            outputs.append(_first_tensor(self.model(values)).detach())
-            self.produced.clear()
+        # Alike in every pass, for layers that draw numbers in eval mode too.
+        with same_random_numbers(self.model):
+            for values in self.inputs:
+                if self.training:
+                    for norm in self.norms:
+                        self.flow.calls.setdefault(norm.name, []).append([])
+                outputs.append(_thin(_first_tensor(self.model(values)).detach()))
+                self.produced.clear()
         return outputs
 
     def put(self, name: str, statistics: tuple[Tensor, Tensor]) -> None:
@@ -221,6 +226,14 @@ def _describe(values: Tensor) -> Call:
 def _statistics(norm: Norm) -> tuple[Tensor, Tensor]:
     mean, var = (norm.tensors[name].detach().clone() for name in STATISTICS)
     return mean, var
+
+
+def _thin(output: Tensor) -> Tensor:
+    """Some of many values of each sample, the same ones each time: pictures take much memory."""
+    every = -(-output[:1].numel() // KEPT)
+    if output.dim() < 3 or every < 2:
+        return output
+    return output.flatten(1)[:, ::every, None].clone()
 
 
 def _first_tensor(output: Any) -> Tensor:

@@ -76,8 +76,8 @@ def find_idle_bias(pairs: dict[str, tuple[nn.Module, Norm]]) -> Iterator[Finding
                 "idle-bias",
                 "note",
                 name,
-                f"Right after it {norm.called} subtracts the mean, and the bias with it: in train "
-                f"mode these {say_count(bias.numel(), 'number')} change nothing.",
+                "The norm right after it subtracts the mean, and the bias with it: in train mode "
+                "the bias changes nothing.",
                 "Build the layer with bias=False; beta does its work.",
                 evidence={"numbers": float(bias.numel())},
             )
@@ -171,7 +171,7 @@ def find_mixed_modes(model: nn.Module, norms: list[Norm]) -> Iterator[Finding]:
 
 def find_accumulation(norms: list[Norm], accumulation: int, batch: int | None) -> Iterator[Finding]:
     """Batch norms in a training whose steps gather several batches; `batch` is the size of one."""
-    moving = [norm for norm in norms if norm.is_batch and norm.moves]
+    moving = [norm for norm in norms if norm.is_batch and not norm.frozen]
     if accumulation == 1 or not moving:
         return
     small = batch is None or batch < SMALL_BATCH

@@ -16,7 +16,11 @@ from bnlab.layers.kinds import BATCH_NORMS, INSTANCE_NORMS
 STATISTICS = ("running_mean", "running_var")
 COUNTER = "num_batches_tracked"
 OWN = ("weight", "bias", *STATISTICS, COUNTER)
-HALF = (torch.float16, torch.bfloat16)
+
+
+def is_half(dtype: torch.dtype) -> bool:
+    """Whether it has 16 bits or fewer, of which some are behind the point."""
+    return dtype.is_floating_point and dtype.itemsize <= 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,26 +42,43 @@ class Norm:
     frozen: bool = False
 
     @property
-    def called(self) -> str:
-        """Its name in a sentence."""
-        return self.name or "the layer"
-
-    @property
     def tracked(self) -> bool:
         """Whether it has both running statistics, with values."""
         return self.readable and all(name in self.tensors for name in STATISTICS)
 
     @property
     def readable(self) -> bool:
+        """Whether its tensors have values, a number for each channel."""
+        return self.has_values and not self.misshapen and self.channels > 0
+
+    @property
+    def has_values(self) -> bool:
         """Whether its tensors have values: a lazy layer's, or one's on the meta device, do not."""
         return not any(is_lazy(tensor) or tensor.is_meta for tensor in self.tensors.values())
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of all but the counter, which is to be one number."""
+        return {n: tuple(t.shape) for n, t in self.tensors.items() if n != COUNTER}
+
+    @property
+    def misshapen(self) -> bool:
+        """Whether its tensors are not all of one dimension and one size."""
+        shapes = set(self.shapes.values())
+        return len(shapes) > 1 or any(len(shape) != 1 for shape in shapes)
+
+    @property
+    def channels(self) -> int:
+        """How many values each of its tensors has."""
+        return next((shape[0] for shape in self.shapes.values() if shape), 0)
+
+    @property
     def counted(self) -> int | None:
         """How many batches it has counted; None where that is not known."""
-        if COUNTER not in self.tensors or self.is_instance or not self.tracked:
+        counter = self.tensors.get(COUNTER)
+        if counter is None or self.is_instance or not self.tracked or counter.numel() != 1:
             return None
-        return int(self.tensors[COUNTER])
+        return None if counter.is_floating_point() or counter < 0 else int(counter)
 
     @property
     def is_batch(self) -> bool:
@@ -119,8 +140,9 @@ def find_in_model(model: nn.Module) -> list[Norm]:
     modules: dict[int, nn.Module] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         known = isinstance(module, (*BATCH_NORMS, *INSTANCE_NORMS))
-        buffers = module._buffers
-        if known or all(buffers.get(name) is not None for name in STATISTICS):
+        # Of one dimension: others keep running statistics of a whole tensor.
+        foreign = [module._buffers.get(name) for name in STATISTICS]
+        if known or all(each is not None and each.dim() == 1 for each in foreign):
             modules[id(module)] = module
             names.setdefault(id(module), []).append(name)
     norms = []

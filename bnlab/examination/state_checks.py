@@ -18,7 +18,18 @@ def find_missing_statistics(norm: Norm) -> Iterator[Finding]:
     """A layer that has a part of what it should keep."""
     lacks = [name for name in STATISTICS if name not in norm.tensors]
     module: Any = norm.module
-    if not lacks or (module is not None and not module.track_running_stats):
+    if not lacks:
+        return
+    if module is not None and not module.track_running_stats:
+        if norm.is_batch:
+            yield Finding(
+                "no-running-statistics",
+                "note",
+                norm.name,
+                "It keeps no running statistics: in eval mode, too, a sample's answer depends on "
+                "the rest of its batch.",
+                "Where that is not meant, build it with track_running_stats=True.",
+            )
         return
     what = " and ".join(lacks)
     if norm.module is not None and len(lacks) == 2:
@@ -37,6 +48,20 @@ def find_missing_statistics(norm: Norm) -> Iterator[Finding]:
             f"strict=False; {MEASURE}."
         )
     yield Finding("missing-statistics", "error", norm.name, message, remedy)
+
+
+def find_misshapen(norm: Norm) -> Iterator[Finding]:
+    """Tensors that do not belong to one number of channels."""
+    if norm.has_values and norm.misshapen:
+        shapes = ", ".join(f"{name} {shape}" for name, shape in norm.shapes.items())
+        yield Finding(
+            "misshapen",
+            "error",
+            norm.name,
+            f"Its tensors are not of one number of channels: {shapes}. No norm can use them; of "
+            "this layer nothing else was looked at.",
+            "Save the model again, or mend what wrote the file.",
+        )
 
 
 def find_never_updated(norm: Norm) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ def undisturbed(model: nn.Module, batches: object) -> Iterator[None]:
         for own, name, buffer in kept:
             own[name] = copies.setdefault(id(buffer), buffer.detach().clone())
         with (
-            _same_random_numbers(model, batches),
+            same_random_numbers(model, batches),
             torch.inference_mode(False),
             torch.no_grad(),
         ):
@@ -44,7 +44,7 @@ def undisturbed(model: nn.Module, batches: object) -> Iterator[None]:
 
 
 @contextmanager
-def _same_random_numbers(model: nn.Module, batches: Any) -> Iterator[None]:
+def same_random_numbers(model: nn.Module, batches: Any = None) -> Iterator[None]:
     """Put back torch's, Python's and NumPy's generators, and those of a loader."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     holders = (batches, getattr(batches, "sampler", None))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bnlab.examination.findings import Finding
-from bnlab.examination.norms import HALF, STATISTICS, Norm
+from bnlab.examination.norms import COUNTER, STATISTICS, Norm, is_half
 from bnlab.examination.state_checks import MEASURE
 
 COLLAPSED = 1e-6
@@ -20,7 +20,7 @@ DEAD = 1e-4
 def find_not_finite(norm: Norm) -> Iterator[Finding]:
     """NaN or infinity in anything that a norm computes with."""
     for name, tensor in norm.tensors.items():
-        if not tensor.is_floating_point() or not norm.readable:
+        if name == COUNTER or not tensor.is_floating_point() or not norm.readable:
             continue
         bad = ~norm.value(name).isfinite()
         if not bad.any():
@@ -126,13 +126,11 @@ def find_dead_gamma(norm: Norm) -> Iterator[Finding]:
 
 def find_half_statistics(norm: Norm, mixed: bool) -> Iterator[Finding]:
     """Statistics in 16 bits; `mixed` is whether the model has wider numbers elsewhere."""
-    half = [
-        name for name in STATISTICS if name in norm.tensors and norm.tensors[name].dtype in HALF
-    ]
-    if not half:
+    dtypes = [norm.tensors[name].dtype for name in STATISTICS if name in norm.tensors]
+    half = next(filter(is_half, dtypes), None)
+    if half is None:
         return
-    dtype = str(norm.tensors[half[0]].dtype).removeprefix("torch.")
-    limit = torch.finfo(norm.tensors[half[0]].dtype)
+    limit, dtype = torch.finfo(half), str(half).removeprefix("torch.")
     yield Finding(
         "half-precision-statistics",
         "warning" if mixed or norm.moves else "note",
@@ -140,8 +138,8 @@ def find_half_statistics(norm: Norm, mixed: bool) -> Iterator[Finding]:
         f"The running statistics are {dtype}: "
         + (
             f"variances above {limit.max:.0f} become infinite"
-            if dtype == "float16"
-            else "of a change below about half a percent nothing is kept"
+            if half is torch.float16
+            else f"two numbers closer than {100 * limit.eps:.1g} % are one"
         )
         + ", and small updates are lost.",
         "Keep them in float32: use autocast in place of model.half(), or take norms back by "

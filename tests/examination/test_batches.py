@@ -163,7 +163,7 @@ def test_what_are_no_batches_is_refused(healthy):
             examine(healthy, batches)
     with pytest.raises(ValueError, match="need a model"):
         examine(healthy.state_dict(), [torch.zeros(2, 64)])
-    with pytest.raises(TypeError, match="not a int"):
+    with pytest.raises(TypeError, match="not int"):
         examine(3)
 
 

@@ -83,6 +83,36 @@ def test_few_updates_in_a_file_are_a_note_since_it_has_no_momentum(healthy):
     assert "if it was the default" in finding.message
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"running_mean": torch.zeros(32)},
+        {"running_var": torch.tensor(1.0)},
+        {"running_var": torch.ones(8, 8)},
+        {"weight": torch.ones(0)},
+    ],
+)
+def test_tensors_that_do_not_belong_together_are_an_error_and_no_exception(healthy, odd):
+    state = {**healthy.state_dict(), **{f"norm2.{name}": value for name, value in odd.items()}}
+    (finding,) = examine(state).findings
+    assert (finding.severity, finding.kind, finding.layer) == ("error", "misshapen", "norm2")
+
+
+@pytest.mark.parametrize("counter", [torch.tensor(torch.nan), torch.tensor(-3), torch.zeros(2)])
+def test_a_counter_that_counts_nothing_is_passed_over(healthy, counter):
+    state = {**healthy.state_dict(), "norm2.num_batches_tracked": counter}
+    assert not examine(state).findings
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.float64])
+def test_other_precisions_are_read(healthy, dtype):
+    state = healthy.state_dict()
+    for name in ("running_mean", "running_var"):
+        state[f"norm2.{name}"] = state[f"norm2.{name}"].to(dtype)
+    kinds = {each.kind for each in examine(state).findings}
+    assert kinds == ({"half-precision-statistics"} if dtype.itemsize < 4 else set())
+
+
 def test_what_holds_no_tensors_is_no_state_dict(healthy):
     with pytest.raises(TypeError, match="the mapping holds no tensors, but model"):
         examine({"model": healthy.state_dict()})

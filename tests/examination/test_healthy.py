@@ -60,7 +60,9 @@ HEALTHY = {
     "convolution": lambda: trained(
         models.conv_net(nn.BatchNorm2d, in_channels=1, size=8), PICTURES, epochs=2
     ),
-    "residual": lambda: trained(models.residual_net(bnlab.BatchNorm2d), PICTURES, epochs=3),
+    "residual": lambda: trained(
+        models.residual_net(bnlab.BatchNorm2d, blocks=1), PICTURES, epochs=3, batch_size=32
+    ),
     "weight decay": lambda: trained(models.deep_mlp(norm=nn.BatchNorm1d), weight_decay=1e-3),
     "float64": lambda: trained(models.mlp(64, nn.BatchNorm1d).double(), exactly(FLAT)),
     "momentum=None": lambda: trained(models.mlp(64, counting_all), epochs=8),

@@ -153,7 +153,8 @@ def test_accumulation_matters_where_norms_move():
     assert ("warning", "accumulation", "") in found(model, accumulation=4)
     batches = torch.randn(256, 4).split(64)
     assert ("note", "accumulation", "") in found(model, batches, accumulation=4)
-    assert "accumulation" not in [each[1] for each in found(model.eval(), accumulation=4)]
+    assert ("warning", "accumulation", "") in found(model.eval(), accumulation=4)
+    assert "accumulation" not in [e[1] for e in found(bnlab.freeze(model), accumulation=4)]
     with pytest.raises(ValueError, match="at least 1"):
         examine(model, accumulation=0)
 
@@ -165,6 +166,9 @@ def test_norms_without_statistics_are_left_alone():
         nn.Linear(4, 2),
     ):
         assert not worse_than_notes(norm.eval())
+    untracked = nn.BatchNorm1d(4, track_running_stats=False)
+    assert found(untracked) == [("note", "no-running-statistics", "")]
+    assert not examine(untracked, [torch.randn(64, 4)]).warnings
     half = nn.BatchNorm1d(4)
     half.running_mean = half.running_var = None
     assert worse_than_notes(half) == [("error", "missing-statistics", "")]
@@ -198,3 +202,11 @@ def test_tensors_without_values_are_said_and_passed_over():
     ):
         assert ("note", "no-values", "") in found(model, [torch.randn(8, 4)])
         assert not worse_than_notes(model)
+
+
+def test_a_compiled_program_is_refused_with_what_to_examine_instead(recwarn):
+    scripted = torch.jit.trace(network().eval(), torch.randn(4, 4))
+    for model in (scripted, nn.Sequential(scripted)):
+        with pytest.raises(TypeError, match="the model that it was made from"):
+            examine(model)
+    recwarn.clear()

@@ -37,17 +37,23 @@ def test_worst_comes_first_and_kinds_stay_together():
     assert [each.kind for each in mixed] == ["a", "a", "b"]
 
 
-def test_text_fits_a_terminal_and_names_what_it_does_not_repeat():
+def test_text_fits_a_terminal_and_says_the_same_once():
     lines = repr(MANY).splitlines()
     assert lines[0] == "a network: 21 errors, 2 warnings, 30 notes"
     assert max(map(len, lines)) <= 92
-    assert len(lines) < 50
-    assert "error    bad: block0.norm1" in lines
-    assert "warning  odd: norm7, channels 3, 7, 9 and 20 more" in lines
-    same = [line for line in lines if line.strip().startswith("The same:")]
-    assert len(same) == 2
-    assert sum(line.startswith("note ") for line in lines) == 1
-    assert "21 more" in lines[-1] + lines[-2]
+    assert len(lines) < 25
+    assert lines[2].startswith("error    bad: block0.norm1, block1.norm1, ")
+    assert lines[3].endswith("and 13 more")
+    assert "warning  odd: norm7, channels 3, 7, 9 and 20 more and norm8" in lines
+    assert repr(MANY).count("What is the matter & <why>.") == 3
+
+
+def test_of_many_different_findings_the_first_are_told_and_the_others_named():
+    told = [Finding("far", "error", f"norm{n}", f"It is {n} off.", "Mend it.") for n in range(9)]
+    text = repr(Examination("a network", tuple(told)))
+    assert [f"It is {n} off." in text for n in range(9)] == [True] * 3 + [False] * 6
+    assert text.count("Remedy:") == 1
+    assert text.endswith("And in norm3, norm4, norm5, norm6, norm7 and norm8.")
 
 
 def test_good_health_takes_one_line():
