@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bnlab.exercises import inputs, steps
 from bnlab.exercises.asking import (
@@ -46,7 +46,6 @@ def check_batch_norm(fn_or_class: Callable[..., Any]) -> Verdict:
           `ValueError`, as torch's do, is asked about the others.
 
     Example:
-        >>> from torch import nn
         >>> check_batch_norm(nn.BatchNorm2d)
         batch norm: ✓ passed
         >>> class Norm(nn.BatchNorm2d):
@@ -60,7 +59,7 @@ def check_batch_norm(fn_or_class: Callable[..., Any]) -> Verdict:
     if unanswered(fn_or_class):
         return Verdict("batch norm", "not yet")
     build = fn_or_class
-    if callable(fn_or_class) and not isinstance(fn_or_class, type | functools.partial):
+    if callable(fn_or_class) and not isinstance(fn_or_class, type | functools.partial | nn.Module):
         build = partial(_AroundFunction, function=fn_or_class)
     return judge(lambda: exercise(*_dimensions(build)), build)
 
@@ -89,7 +88,7 @@ class _AroundFunction(Layer):
 
 def _dimensions(build: Build) -> tuple[int, tuple[int, ...]]:
     """How many dimensions most questions have, and which others are asked about."""
-    if not callable(build):
+    if not callable(build) or isinstance(build, nn.Module):
         return 4, ()
     taken = []
     for dim in (4, 3, 5, 2):

@@ -149,21 +149,23 @@ def _statistics(fn: Freeze, train: bool) -> Answers:
 def _step(fn: Freeze) -> Answers:
     model = _frozen(fn)
     model.train()
-    old = {name: p.detach().clone() for name, p in model.named_parameters()}
+    before = _network().state_dict()
     learning = [p for p in model.parameters() if p.requires_grad]
     if learning:
         gradients = torch.autograd.grad(model(_images()).square().mean(), learning)
         with torch.no_grad():
             for parameter, gradient in zip(learning, gradients, strict=True):
                 parameter.sub_(0.1 * gradient)
-    names = [f"{norm}.{each}" for norm in NORMS for each in ("weight", "bias")]
     state = model.state_dict()
-    learns = {
-        f"{name} learns": not torch.equal(state[name], old[name])
-        for name in ("0.weight", "3.weight", "6.0.weight")
-        if name in state and name in old
+    affine = [f"{norm}.{each}" for norm in NORMS for each in ("weight", "bias")]
+    names = [*affine, "0.weight", "3.weight", "6.0.weight"]
+    return {
+        f"{name} {'stays' if name in affine else 'learns'}": (
+            torch.equal(state[name], before[name]) == (name in affine)
+        )
+        for name in names
+        if name in _entries(model, *names)
     }
-    return {**_entries(model, *names), **learns}
 
 
 def _output(fn: Freeze) -> Answers:

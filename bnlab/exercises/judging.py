@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bnlab.exercises.asking import (
     RIGHT,
@@ -41,8 +41,9 @@ def judge(make: Callable[[], Exercise], attempted: Any, seconds: float = SECONDS
 def _judge(exercise: Exercise, attempted: Any, seconds: float) -> Verdict:
     if attempted is None or attempted is ...:
         return Verdict(exercise.name, "not yet")
-    if not callable(attempted):
-        remark = f"The checker takes the function or class itself, got {type(attempted).__name__}."
+    if not callable(attempted) or isinstance(attempted, nn.Module):
+        kind = type(attempted).__name__
+        remark = f"The checker takes a function or a class itself; this is an object, a {kind}."
         return Verdict(exercise.name, "nonsense", complete=False, remark=remark)
     right = exercise.replies(RIGHT)
     got: list[Answers | Failure] = []
@@ -57,7 +58,9 @@ def _judge(exercise: Exercise, attempted: Any, seconds: float) -> Verdict:
     wrong = [i for i in range(len(got)) if not agree(got[i], right[i])]
     if not wrong:
         return Verdict(exercise.name, "passed")
-    found, complete, remark = _Case(exercise, got, right).explain()
+    found, complete, remark = RIGHT, False, ""
+    if any(isinstance(each, Mapping) for each in got):
+        found, complete, remark = _Case(exercise, got, right).explain()
     named = {mistake.slug: mistake for mistake in exercise.mistakes}
     first = got[wrong[0]]
     status = first.kind if isinstance(first, Failure) and not found else "mistaken"
@@ -153,7 +156,7 @@ class _Case:
         """How many wrong values a way explains, less those that it would have made wrong."""
         score = 0.0
         replies = self.exercise.each_reply(way)
-        for got, reached, right in zip(self.got, replies, self.right, strict=True):
+        for i, (got, reached, right) in enumerate(zip(self.got, replies, self.right, strict=True)):
             if isinstance(reached, UnclearError | BrokenError) or not isinstance(got, Mapping):
                 continue
             for name, value in right.items() if isinstance(right, Mapping) else ():
@@ -162,9 +165,26 @@ class _Case:
                 ours = reached.get(name) if isinstance(reached, Mapping) else None
                 if close(got[name], value):
                     score -= ours is None or not close(ours, value)
-                else:
-                    score += ours is not None and close(got[name], ours)
+                elif ours is not None and close(got[name], ours):
+                    # Of yes and no many mistakes say the same, which is no evidence for any.
+                    score += not isinstance(ours, bool) or self.tells(i, name, ours)
         return score
+
+    def tells(self, question: int, name: str, value: bool) -> bool:
+        """Whether a yes or no is the work of one known mistake, which does nothing else."""
+        giving = []
+        for mistake in self.exercise.mistakes:
+            replies = self.exercise.replies(Way({mistake.slug}))
+            answers = replies[question]
+            if isinstance(answers, Mapping) and answers.get(name) is value:
+                giving.append(replies)
+        touched = [
+            (name, answers)
+            for answers, right in zip(giving[0], self.right, strict=True)
+            if answers is not right and isinstance(answers, Mapping)
+            for name in answers
+        ]
+        return len(giving) == 1 and all(type(answers[name]) is bool for name, answers in touched)
 
     def common(self, ways: list[Way]) -> tuple[Way, bool, str]:
         """What several explanations agree on; the rest is said as a choice."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,18 +89,20 @@ def _network() -> nn.Sequential:
     return model
 
 
-def _saved(fn: Save) -> tuple[nn.Sequential, Path, tempfile.TemporaryDirectory[str]]:
-    folder = tempfile.TemporaryDirectory()
-    model, path = _network(), Path(folder.name, "model.pt")
-    result = fn(model, path)
-    if not path.exists():
-        others = [each.name for each in Path(folder.name).iterdir()]
-        if others:
-            raise NonsenseError(f"there is no file at path, but there is {others[0]}")
-        if isinstance(result, Mapping):
-            raise NonsenseError("a dict came back, but no file was written to path")
-        raise NotYetError
-    return model, path, folder
+@contextlib.contextmanager
+def _saved(fn: Save) -> Iterator[tuple[nn.Sequential, Path]]:
+    """A model after `fn`, and the path that the file should be at."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, path = _network(), Path(folder, "model.pt")
+        result = fn(model, path)
+        if not path.exists():
+            others = [each.name for each in Path(folder).iterdir()]
+            if others:
+                raise NonsenseError(f"there is no file at path, but there is {others[0]}")
+            if result is not None and result is not ...:
+                raise NonsenseError("something came back, but no file was written to path")
+            raise NotYetError
+        yield model, path
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
@@ -120,8 +123,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
 
 def _holds(fn: Save) -> Answers:
     """Which names, and whether with the model's values."""
-    _, path, folder = _saved(fn)
-    with folder:
+    with _saved(fn) as (_, path):
         state = _read(path)
     right = _network().state_dict()
     there = {f"{name} is in the file": name in state for name in right}
@@ -134,8 +136,7 @@ def _holds(fn: Save) -> Answers:
 
 
 def _reads(fn: Save) -> Answers:
-    _, path, folder = _saved(fn)
-    with folder:
+    with _saved(fn) as (_, path):
         try:
             _read(path)
         except NonsenseError:
@@ -146,8 +147,8 @@ def _reads(fn: Save) -> Answers:
 
 
 def _leaves_alone(fn: Save) -> Answers:
-    model, _, folder = _saved(fn)
-    folder.cleanup()
+    with _saved(fn) as (model, _):
+        pass
     right = _network().state_dict()
     return {
         "the model's mode is as before": all(module.training for module in model.modules()),

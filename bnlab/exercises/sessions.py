@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bnlab.exercises import inputs
 from bnlab.exercises.asking import Answers, Question, as_tensor
-from bnlab.exercises.guard import NonsenseError
+from bnlab.exercises.guard import NonsenseError, NotYetError
 
 Build = Callable[..., Any]
 STATISTICS = "running_mean", "running_var"
@@ -117,6 +117,8 @@ def new(build: Build, channels: int, **settings: Any) -> Any:
     """Build a layer, with neither library's defaults."""
     settings = {"eps": inputs.EPS, "momentum": inputs.MOMENTUM, **settings}
     layer = build(channels, **settings)
+    if layer is None or layer is ...:
+        raise NotYetError
     if not isinstance(layer, nn.Module):
         raise NonsenseError(f"a {type(layer).__name__} was built: derive from torch.nn.Module")
     return layer

@@ -134,6 +134,6 @@ SAVING_MISTAKES = {
     "whole-model": [(STATE, "state = model")],
     "names-changed": [(STATE, "state = nn.DataParallel(model).state_dict()")],
     "rounded": [(STATE, "import copy; state = copy.deepcopy(model).half().state_dict()")],
-    "model-changed": [(STATE, "model.eval(); state = model.state_dict()")],
+    "model-changed": [("    torch.save", "    model.eval()\n    torch.save")],
     "statistics-moved": [(STATE, "x = torch.ones(4, 2) * 3; model(x); state = model.state_dict()")],
 }
