@@ -73,7 +73,7 @@ def train(
 def main(folder: Path) -> None:
     """Read the task from a file, train once with each norm, and write what came of it."""
     end_with_parent()
-    dist.init_process_group("gloo", timeout=timedelta(seconds=60))
+    dist.init_process_group("gloo", timeout=timedelta(seconds=120))
     rank, size = dist.get_rank(), dist.get_world_size()
     task = torch.load(folder / "task.pt", weights_only=True)
     first = sum(task["shares"][:rank])

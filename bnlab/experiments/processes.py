@@ -111,7 +111,7 @@ def train_on_processes(
     steps: int = 40,
     lr: float = 0.1,
     seed: int = 0,
-    timeout: float = 120,
+    timeout: float = 240,
 ) -> dict[str, Processes]:
     """Train a small network under `torchrun`, with `BatchNorm` and `SyncBatchNorm`, and on one.
 

@@ -14,7 +14,7 @@ LINES = 80
 """So much of what failed processes wrote is shown."""
 
 
-def run_under_torchrun(module: str, processes: int, *arguments: str, timeout: float = 120) -> None:
+def run_under_torchrun(module: str, processes: int, *arguments: str, timeout: float = 240) -> None:
     """Run `torchrun --standalone --nproc-per-node PROCESSES -m MODULE ARGUMENTS` to its end.
 
     The processes meet on this machine's loopback, on a free port, and look no name up. Each
