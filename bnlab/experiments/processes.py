@@ -101,7 +101,8 @@ class Processes:
     @property
     def _title(self) -> str:
         shares = " + ".join(map(str, self.shares))
-        return f"{len(self.shares)} processes, {shares} digits {self.deal}, against one with all"
+        count = len(self.shares)
+        return f"{count} processes with {shares} digits, {self.deal}, against one with all"
 
 
 def train_on_processes(

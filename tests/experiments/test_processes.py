@@ -81,7 +81,7 @@ def find_first_batch(result):
 def test_the_table_has_the_differences(found):
     result = found["mixed"]
     title, head, one, plain, synchronised = repr(result).splitlines()
-    assert title == "2 processes, 6 + 3 digits mixed, against one with all"
+    assert title == "2 processes with 6 + 3 digits, mixed, against one with all"
     assert head.split("  ")[0] == "largest difference"
     assert synchronised.count("< 1e-12") == 5
     assert f"{result.differences('BatchNorm')['outputs']:.2g}" in plain
