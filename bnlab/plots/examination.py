@@ -160,10 +160,13 @@ def middle(box: Rectangle) -> float:
 def _draw_chain(ax: Axes, layers: Sequence[str]) -> tuple[dict[str, Rectangle], Text, Text]:
     ax.set(xlim=(-0.15, len(layers) + 0.15), ylim=(-0.75, 1.75))
     ax.axis("off")
-    ax.plot([0.0, len(layers)], [0.5, 0.5], color="black", linewidth=1.5, zorder=0)
     boxes = {}
+    for at in range(len(layers) + 1):
+        ends = max(at - 0.12, 0), min(at + 0.12, len(layers))
+        ax.plot(ends, [0.5, 0.5], color="black", linewidth=1.5)
     for at, name in enumerate(layers):
-        boxes[name] = Rectangle((at + 0.12, 0), 0.76, 1, facecolor="white", edgecolor="black")
+        # Not filled: it moves, and what moves is drawn over the name.
+        boxes[name] = Rectangle((at + 0.12, 0), 0.76, 1, fill=False)
         ax.add_patch(boxes[name])
         ax.text(at + 0.5, 0.5, name, ha="center", va="center")
     planted = ax.text(0.5, -0.15, "planted here", ha="center", va="top", size=12)
