@@ -64,6 +64,7 @@ def _examine_flow(norms: list[Norm], flow: Flow, last: int | None) -> Iterator[F
     yield from batch_checks.find_single_values(norms, flow, last)
     yield from batch_checks.find_infinite_answers(flow)
     yield from gap_checks.find_eval_far_from_train(norms, flow)
+    yield from gap_checks.find_channels_astray(norms, flow)
     yield from batch_checks.find_unlike_places(norms, flow)
     yield from gap_checks.find_noisy_batches(flow)
 

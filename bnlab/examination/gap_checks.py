@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from bnlab.examination.findings import Finding
+from bnlab.examination.findings import Finding, say_channels
 from bnlab.examination.flow import Flow
 from bnlab.examination.norms import STATISTICS, Norm
 from bnlab.examination.value_checks import channels_of
@@ -19,6 +19,8 @@ NOISE = 2.0
 """The gap that chance makes of one sample; of n samples it is smaller by the root of n."""
 TRIED = 8
 """Layers that are tried one by one; of many, those that look worst."""
+ASTRAY = 2.0
+"""So many standard deviations a single channel's mean may be off, of many samples."""
 MAX = 1e9
 """Beyond it a gap is as good as infinite."""
 
@@ -104,6 +106,41 @@ def find_eval_far_from_train(norms: list[Norm], flow: Flow) -> Iterator[Finding]
                 "largest_ratio": float(ratio.max()),
             },
         )
+
+
+def find_channels_astray(norms: list[Norm], flow: Flow) -> Iterator[Finding]:
+    """A few channels far off, of which the answers as a whole show little."""
+    if flow.failure is not None or is_far(flow):
+        return
+    most = ASTRAY * (1 + 4 / math.sqrt(sum(flow.sizes)))
+    for norm in norms:
+        if norm.name not in flow.measured:
+            continue
+        shift, ratio = distances(norm, flow)
+        changed = _changed(flow)
+        # Where hardly anything varies, in the batches or in training, a mean says nothing.
+        astray = (shift > most) & (ratio > 1 / 3) & (ratio < 3)
+        if astray.any():
+            off = float(shift[astray].max())
+            yield Finding(
+                "eval-far-from-train",
+                "warning",
+                norm.name,
+                f"The running mean of {say_channels(channels_of(astray))} is off by up to "
+                f"{_say(off)} standard deviations of what reaches it. The answers as a whole are "
+                f"{_say(gap(flow.eval, flow.recalibrated))} from those of recalibrated statistics, "
+                "where their own spread is 1"
+                + (f"; {100 * changed:.0f} % get another highest score." if changed else "."),
+                "bnlab.recalibrate(model, batches), if these batches are like those it is meant "
+                "for.",
+                channels_of(astray),
+                {
+                    "gap": gap(flow.eval, flow.train),
+                    "gap_recalibrated": gap(flow.recalibrated, flow.train),
+                    "changed": changed,
+                    "mean_off": off,
+                },
+            )
 
 
 def find_noisy_batches(flow: Flow) -> Iterator[Finding]:

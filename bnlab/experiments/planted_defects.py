@@ -110,6 +110,15 @@ def planted_defects(
 
     Raises:
         ValueError: There is no such defect or layer.
+
+    Example:
+        >>> from bnlab.data import digits
+        >>> data = digits(flat=True)
+        >>> model = train_healthy(data, epochs=2)
+        >>> cases = planted_defects(model, data, defects=["dead gamma"], layers=["norm1"])
+        >>> case = cases.cases[0]
+        >>> case.found.kind, case.found.layer, case.answers < cases.healthy.answers
+        ('dead-gamma', 'norm1', True)
     """
     healthy = Sick(model, data.train.inputs[:256].split(64), at="")
     cases = [

@@ -40,6 +40,18 @@ def test_the_layers_whose_statistics_are_stale_are_named(healthy, digits, layers
         assert 1.5 < each.evidence["mean_off"] < 4
 
 
+def test_a_single_channel_astray_is_named_though_the_answers_show_little(healthy, digits):
+    batches = digits.test.inputs.split(64)
+    model = copy.deepcopy(healthy)
+    model.norm2.running_mean[5] -= 4 * model.norm2.running_var[5].sqrt()
+    (finding,) = examine(model, batches).findings
+    assert (finding.severity, finding.kind) == ("warning", "eval-far-from-train")
+    assert (finding.layer, finding.channels) == ("norm2", (5,))
+    assert 3 < finding.evidence["mean_off"] < 5
+    # Of four samples chance may do as much.
+    assert not examine(model, batches[0][:4]).warnings
+
+
 def test_recalibrating_mends_what_it_is_said_to_mend(healthy, digits):
     model = stale(healthy, "norm1")
     batches = digits.train.inputs.split(64)
