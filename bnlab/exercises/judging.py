@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -27,6 +28,7 @@ from bnlab.exercises.asking import (
     Way,
     agree,
     close,
+    reply,
 )
 from bnlab.exercises.guard import SECONDS, Failure, attempt, undisturbed
 from bnlab.exercises.verdict import Example, Verdict, show
@@ -55,14 +57,14 @@ def _judge(exercise: Exercise, attempted: Any, seconds: float) -> Verdict:
             case Failure(kind="hangs", message=message):
                 shown = Example(question.call, _given(question), "", "an answer", message)
                 return Verdict(exercise.name, "hangs", example=shown)
-    wrong = [i for i in range(len(got)) if not agree(got[i], right[i])]
-    if not wrong:
+    case = _Case(exercise, got, right)
+    if not case.wrong:
         return Verdict(exercise.name, "passed")
     found, complete, remark = RIGHT, False, ""
-    if any(isinstance(each, Mapping) for each in got):
-        found, complete, remark = _Case(exercise, got, right).explain()
+    if len(case.failed) < len(got):
+        found, complete, remark = case.explain()
     named = {mistake.slug: mistake for mistake in exercise.mistakes}
-    first = got[wrong[0]]
+    first = got[case.wrong[0]]
     status = first.kind if isinstance(first, Failure) and not found else "mistaken"
     return Verdict(
         exercise.name,
@@ -70,8 +72,12 @@ def _judge(exercise: Exercise, attempted: Any, seconds: float) -> Verdict:
         tuple(named[slug] for slug in named if slug in found),
         complete or status != "mistaken",
         remark,
-        _example(exercise.questions[wrong[0]], right[wrong[0]], first),
+        _example(exercise.questions[case.wrong[0]], right[case.wrong[0]], first),
     )
+
+
+FEW = 4
+"""Mistakes that touch a question of which an answer is evidence for one of them."""
 
 
 def _fits(got: Reply, wrong: Reply, right: Reply) -> bool:
@@ -85,16 +91,6 @@ def _fits(got: Reply, wrong: Reply, right: Reply) -> bool:
             _is_unclear(value) or close(got[name], value) for name, value in wrong.items()
         )
     return agree(got, wrong)
-
-
-def _says_more(wrong: Reply, right: Reply) -> bool:
-    """Whether a wrong way has something definite, and other than right, to say."""
-    if isinstance(wrong, Mapping) and isinstance(right, Mapping):
-        return any(
-            not _is_unclear(value) and not close(value, right[name])
-            for name, value in wrong.items()
-        )
-    return not isinstance(wrong, UnclearError)
 
 
 def _is_unclear(value: Value) -> bool:
@@ -112,45 +108,111 @@ class _Case:
 
     def explain(self) -> tuple[Way, bool, str]:
         """Return the mistakes, whether they explain everything, and what is not sure."""
-        slugs = [mistake.slug for mistake in self.exercise.mistakes]
-        for size in (1, 2):
-            whole = [way for way in map(Way, combinations(slugs, size)) if self.fits(way)]
+        pairs = [Way(pair) for pair in combinations(self.slugs, 2)]
+        singles = [Way({slug}) for slug in self.slugs]
+        # A third only where it shows on its own, or there would be too many to try.
+        plain = [slug for slug in self.slugs if self.shows_alone(slug)]
+        threes = {pair | {slug} for slug in plain for pair in pairs if slug not in pair}
+        for ways in singles, pairs, threes:
+            whole = [way for way in ways if self.may_fit(way) and self.fits(way)]
             if whole:
                 # Those that say most of what was seen, where others leave it open.
-                scores = {way: self.score(way) for way in whole}
-                best = max(scores.values())
-                return self.common([way for way in whole if scores[way] == best])
-        scores = {Way({slug}): self.score(Way({slug})) for slug in slugs}
-        first = sorted(scores, key=lambda way: -scores[way])[:FOLLOWED]
-        pairs = {way | {slug} for way in first for slug in slugs if slug not in way}
-        if max(scores.values()) > 0:
-            scores |= {way: self.score(way) for way in pairs}
-        best = max(scores.values())
-        if best <= 0:
+                return self.common(self.leading(whole))
+        ends = {self.wrong[0], self.wrong[-1]}
+        likely = [way for way in pairs if any(self.agrees(way, i) for i in ends)]
+        leading = self.leading([*singles, *likely])
+        if not leading or self.score(leading[0]) <= 0:
             return RIGHT, False, ""
-        size = min(len(way) for way in scores if scores[way] == best)
-        leading = [way for way in scores if scores[way] == best and len(way) == size]
-        for way in leading if len(leading) <= FOLLOWED else []:
-            # A further one may be all that is missing.
-            for slug in slugs:
-                if self.fits(way | {slug}):
-                    return way | {slug}, True, ""
         sure, _, remark = self.common(leading)
         return sure, False, remark
+
+    @cached_property
+    def slugs(self) -> list[str]:
+        return [mistake.slug for mistake in self.exercise.mistakes]
+
+    @cached_property
+    def wrong(self) -> list[int]:
+        """Which questions the learner's code answers wrongly."""
+        return [i for i in range(len(self.got)) if not agree(self.got[i], self.right[i])]
+
+    @cached_property
+    def touched(self) -> dict[str, set[int]]:
+        """Which questions a mistake answers other than right."""
+        return {
+            slug: self._where(slug, lambda _, wrong, right: wrong is not right)
+            for slug in self.slugs
+        }
+
+    @cached_property
+    def fitted(self) -> dict[str, set[int]]:
+        """Which questions a mistake, alone, answers as the learner's code does."""
+        return {slug: self._where(slug, _fits) for slug in self.slugs}
+
+    def _where(self, slug: str, holds: Callable[[Reply, Reply, Reply], bool]) -> set[int]:
+        triples = zip(self.got, self.exercise.replies(Way({slug})), self.right, strict=True)
+        return {i for i, triple in enumerate(triples) if holds(*triple)}
+
+    def may_fit(self, way: Way) -> bool:
+        """Whether all that is wrong is touched, and what only one mistake touches is as it has it.
+
+        This is decided by what is known of each alone, and so in no time for all but a few.
+        """
+        touched = [self.touched[slug] for slug in way]
+        failed = self.failed if way & self.exercise.fragile else set()
+        if not set(self.wrong) <= set.union(failed, *touched):
+            return False
+        for slug in way:
+            others = set.union(failed, *(self.touched[other] for other in way - {slug}))
+            if not self.touched[slug] - others <= self.fitted[slug]:
+                return False
+        return True
+
+    def shows_alone(self, slug: str) -> bool:
+        """Whether a mistake explains something wrong that hardly any other touches."""
+        told = self.touched[slug] & self.fitted[slug] - self.failed & set(self.wrong)
+        return any(sum(i in each for each in self.touched.values()) <= FEW for i in told)
+
+    @cached_property
+    def failed(self) -> set[int]:
+        """Which questions got no answer."""
+        return {i for i, got in enumerate(self.got) if isinstance(got, Failure)}
+
+    def agrees(self, way: Way, question: int) -> bool:
+        """Whether a way gives the learner's answer to a question, and every mistake has a part."""
+        if not all(question in self.touched[slug] for slug in way):
+            return False
+        asked = self.exercise.questions[question]
+        wrong = reply(asked, self.exercise.solve(way))
+        return isinstance(wrong, Mapping) and agree(self.got[question], wrong)
 
     def fits(self, way: Way) -> bool:
         """Whether a wrong way accounts for everything, and each mistake in it for something."""
         backed: set[str] = set()
-        known = [(slug, self.exercise.replies(Way({slug}))) for slug in way]
-        replies = self.exercise.each_reply(way)
-        for i, (got, wrong, right) in enumerate(zip(self.got, replies, self.right, strict=True)):
-            if way & self.exercise.fragile and isinstance(got, Failure):
+        for i, wrong in enumerate(self.exercise.each_reply(way)):
+            if i in self.failed and way & self.exercise.fragile:
                 continue
-            if not _fits(got, wrong, right):
+            if not _fits(self.got[i], wrong, self.right[i]):
                 return False
-            if not agree(got, right):
-                backed |= {slug for slug, alone in known if _says_more(alone[i], right)}
+            if i in self.wrong:
+                backed |= {slug for slug in way - backed if self.says_more(slug, i)}
         return backed == way
+
+    def says_more(self, slug: str, question: int) -> bool:
+        """Whether a mistake has something definite, and other than right, to say."""
+        if question not in self.touched[slug]:
+            return False
+        wrong, right = self.exercise.replies(Way({slug}))[question], self.right[question]
+        if isinstance(wrong, Mapping) and isinstance(right, Mapping):
+            return any(not _is_unclear(v) and not close(v, right[n]) for n, v in wrong.items())
+        return not isinstance(wrong, UnclearError)
+
+    def leading(self, ways: list[Way]) -> list[Way]:
+        """Those that explain most values, and of them those with fewest mistakes."""
+        scores = {way: self.score(way) for way in ways}
+        best = max(scores.values())
+        leading = [way for way in ways if scores[way] == best]
+        size = min(map(len, leading))
+        return [way for way in leading if len(way) == size]
 
     def score(self, way: Way) -> float:
         """How many wrong values a way explains, less those that it would have made wrong."""
@@ -196,10 +258,6 @@ class _Case:
         if len(rest) > 3:
             return sure, False, ""
         return sure, False, f"One of these, too: {' Or: '.join(rest)}"
-
-
-FOLLOWED = 3
-"""Leading explanations to which further mistakes are added."""
 
 
 def _given(question: Question) -> dict[str, str]:
