@@ -30,12 +30,12 @@ class ExamineNetwork(Sweep[Case]):
         self.norms = list(dict.fromkeys(layer for _, layer in self.cases if layer))
         middle = self.norms[len(self.norms) // 2]
         self.controls = (
-            Choice("layer", "in", self.norms, middle),
             Slider("defect", "defect", [self.healthy.defect, *defects], defects[0]),
+            Choice("layer", "planted in", self.norms, middle),
         )
         super().__init__(**start)
 
-    def compute(self, layer: str, defect: str) -> Case:
+    def compute(self, defect: str, layer: str) -> Case:
         whole = self.cases.get((defect, ""), self.healthy)
         return self.cases.get((defect, layer), whole)
 
@@ -59,4 +59,5 @@ class ExamineNetwork(Sweep[Case]):
         found = result.found
         what = "not found" if found is None else f"{found.severity} {found.kind} in {found.place}"
         place = result.layer or "the whole network"
-        return f"{result.defect}, planted in {place}: {what}. It reads {shares}."
+        defect = f"{result.defect[0].upper()}{result.defect[1:]}"
+        return f"{defect}, planted in {place}: {what}. It reads {shares}."

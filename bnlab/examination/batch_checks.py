@@ -41,7 +41,7 @@ def find_infinite_answers(flow: Flow) -> Iterator[Finding]:
             "In eval mode answers are NaN or infinite, "
             + ("in train mode not: " if train else "in train mode too: ")
             + ("running statistics are to blame." if train else "look at input and weights."),
-            f"{MEASURE[0].upper()}{MEASURE[1:]}." if train else "",
+            f"See what is said of them; {MEASURE}." if train else "",
             evidence={"share": float((~join(flow.eval).isfinite()).double().mean())},
         )
 

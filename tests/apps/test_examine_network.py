@@ -46,8 +46,8 @@ def test_the_report_is_what_examine_says(explorer, model):
     ("values", "start"),
     [
         ({"defect": "nothing"}, "The healthy network: nothing found. It reads 9"),
-        ({"defect": "idle bias", "layer": "norm1"}, "idle bias, planted in norm1: note idle-bias"),
-        ({"defect": "last batch of one"}, "last batch of one, planted in the whole network: error"),
+        ({"defect": "idle bias", "layer": "norm1"}, "Idle bias, planted in norm1: note idle-bias"),
+        ({"defect": "last batch of one"}, "Last batch of one, planted in the whole network: error"),
     ],
 )
 def test_the_caption_says_defect_finding_and_cost(explorer, values, start):
