@@ -23,7 +23,8 @@ from bnlab.exercises.asking import (
 )
 from bnlab.exercises.catalogue import CATALOGUE
 from bnlab.exercises.judging import judge
-from bnlab.exercises.verdict import Mistake, Verdict
+from bnlab.exercises.use_mistakes import FOLDING
+from bnlab.exercises.verdict import Verdict
 
 Fold = Callable[[Any, Any], Any]
 
@@ -167,83 +168,15 @@ def exercise() -> Exercise:
             Question("fn(layer, norm)", _leaves_alone),
         ),
         lambda way: partial(fold, way=way),
-        mistakes((*CATALOGUE, *OWN), *MISTAKES),
+        mistakes((*CATALOGUE, *FOLDING), *MISTAKES),
     )
 
 
-OWN = (
-    Mistake(
-        "weight-not-scaled",
-        "The weight is left as it was: only the bias is folded.",
-        "Give the layer an input twice as large. By how much should the output grow?",
-        "Write out γ (Wx + b - μ)/σ + β and collect what is multiplied by x.",
-    ),
-    Mistake(
-        "scaled-along-inputs",
-        "The weight is scaled along its inputs; the norm comes after the layer, on its outputs.",
-        "Which axis of layer.weight is the one of the outputs?",
-        "Scale only output channel 0, by hand, in a Linear(2, 3). Which entries change?",
-    ),
-    Mistake(
-        "running-mean-ignored",
-        "The running mean is left out of the bias.",
-        "What comes out of layer and norm for the input 0?",
-        "Write out γ (Wx + b - μ)/σ + β and collect what is not multiplied by x.",
-    ),
-    Mistake(
-        "running-mean-not-scaled",
-        "The running mean is subtracted as it is; the norm scales it like everything else.",
-        "Is μ subtracted before the norm divides, or after?",
-        "Write out γ (Wx + b - μ)/σ + β and collect what is not multiplied by x.",
-    ),
-    Mistake(
-        "old-bias-ignored",
-        "The layer's own bias is lost.",
-        "What comes out of layer and norm for the input 0?",
-        "Search your code for layer.bias: does it reach the result?",
-    ),
-    Mistake(
-        "old-bias-not-scaled",
-        "The layer's own bias is added as it is; the norm scales it like everything else.",
-        "Is b added before the norm divides, or after?",
-        "Write out γ (Wx + b - μ)/σ + β and collect what is not multiplied by x.",
-    ),
-    Mistake(
-        "beta-scaled",
-        "β is scaled; the norm adds it after scaling.",
-        "Is β added before the norm divides, or after?",
-        "Write out γ (Wx + b - μ)/σ + β and collect what is not multiplied by x.",
-    ),
-    Mistake(
-        "missing-bias-fails",
-        "A layer without bias fails, or comes out wrong.",
-        "What is layer.bias after nn.Linear(2, 2, bias=False)?",
-        "Which number stands for a bias that is not there?",
-    ),
-    Mistake(
-        "linear-only",
-        "It works for nn.Linear alone: a convolution fails, or comes out wrong.",
-        "How many axes has the weight of a convolution?",
-        "View the scale so that it broadcasts along the first axis of a weight of any dim().",
-    ),
-    Mistake(
-        "convolution-only",
-        "It works for convolutions alone: nn.Linear fails, or comes out wrong.",
-        "How many axes has the weight of nn.Linear?",
-        "View the scale so that it broadcasts along the first axis of a weight of any dim().",
-    ),
-    Mistake(
-        "layer-changed",
-        "The layer or the norm is changed; the result should be new tensors.",
-        "Fold the same pair twice. Does the same come out?",
-        "Which operations write into their left side? Look for names that end in _, *= and .data.",
-    ),
-)
 MISTAKES = (
     "eps-ignored",
     "eps-outside-root",
     "variance-for-root",
     "gamma-ignored",
     "beta-ignored",
-    *(mistake.slug for mistake in OWN),
+    *(mistake.slug for mistake in FOLDING),
 )

@@ -14,7 +14,8 @@ from bnlab.exercises import inputs
 from bnlab.exercises.asking import Answers, Exercise, Question, Way, as_tensor
 from bnlab.exercises.guard import NonsenseError, NotYetError
 from bnlab.exercises.judging import judge
-from bnlab.exercises.verdict import Mistake, Verdict
+from bnlab.exercises.use_mistakes import FREEZING
+from bnlab.exercises.verdict import Verdict
 
 Freeze = Callable[[nn.Module], nn.Module | None]
 MODEL = (
@@ -200,76 +201,5 @@ def exercise() -> Exercise:
             Question(begin, _others, given),
         ),
         lambda way: partial(freeze, way=way),
-        MISTAKES,
+        FREEZING,
     )
-
-
-MISTAKES = (
-    Mistake(
-        "statistics-not-frozen",
-        "γ and β are frozen, but the running statistics move on: they need no gradient for that.",
-        "What moves running_mean: the optimizer, or a forward pass?",
-        "Print running_mean before and after model(x) in train mode. On what does it depend?",
-    ),
-    Mistake(
-        "eval-undone-by-train",
-        "The norms are put in eval mode once, and the next model.train() undoes it.",
-        "What does model.train() do to every module in it?",
-        "After your function call model.train() and print norm.training. How could a norm let "
-        "that call pass?",
-    ),
-    Mistake(
-        "affine-not-frozen",
-        "The statistics stay, but γ and β still learn.",
-        "Which of the norm's parameters does the optimizer get?",
-        "Print p.requires_grad for all parameters of a norm.",
-    ),
-    Mistake(
-        "momentum-zero",
-        "momentum=0 holds the running statistics, but in train mode the batch's are used.",
-        "In train mode, does an output still depend on the other samples of the batch?",
-        "Momentum says how statistics move. What says which statistics are used?",
-    ),
-    Mistake(
-        "tracking-switched-off",
-        "With track_running_stats=False nothing moves, but in train mode the batch's are used.",
-        "In train mode, does an output still depend on the other samples of the batch?",
-        "Tracking says whether statistics are kept. What says which statistics are used?",
-    ),
-    Mistake(
-        "nested-missed",
-        "Norms inside of other modules are missed.",
-        "How deep does model.children() look?",
-        "List what your loop visits, for a Sequential in a Sequential.",
-    ),
-    Mistake(
-        "1d-missed",
-        "Not every kind of batch norm is found: BatchNorm1d is missed.",
-        "For which classes does your code ask?",
-        "List the classes of all modules that you freeze, in a model with a BatchNorm1d.",
-    ),
-    Mistake(
-        "2d-missed",
-        "Not every kind of batch norm is found: BatchNorm2d is missed.",
-        "For which classes does your code ask?",
-        "List the classes of all modules that you freeze, in a model with a BatchNorm2d.",
-    ),
-    Mistake(
-        "everything-frozen",
-        "All layers are frozen, not only the batch norms.",
-        "Which parameters should the optimizer's next step still change?",
-        "Whose parameters() are you looping over?",
-    ),
-    Mistake(
-        "model-in-eval",
-        "The whole model is held in eval mode, dropout too.",
-        "After model.train(), in which mode should dropout be?",
-        "On which module do you replace or call train()?",
-    ),
-    Mistake(
-        "statistics-reset",
-        "The running statistics are set back, and what was learnt is lost.",
-        "What were running_mean and running_var before your function, and after it?",
-        "Freezing keeps values. Which line of yours writes them?",
-    ),
-)

@@ -13,7 +13,8 @@ from bnlab.exercises import inputs, steps
 from bnlab.exercises.asking import Answers, Exercise, Question, Way, as_tensor, mistakes
 from bnlab.exercises.catalogue import CATALOGUE
 from bnlab.exercises.judging import judge
-from bnlab.exercises.verdict import Mistake, Verdict
+from bnlab.exercises.use_mistakes import GROUPS
+from bnlab.exercises.verdict import Verdict
 
 GroupNorm = Callable[[Tensor, int, Tensor, Tensor, float], Tensor]
 CALL = "fn(x, num_groups, weight, bias, eps)"
@@ -150,50 +151,12 @@ def exercise() -> Exercise:
             far(25, torch.float64),
         ),
         lambda way: partial(group_norm, way=way),
-        mistakes((*CATALOGUE, *OWN), *MISTAKES),
+        mistakes((*CATALOGUE, *GROUPS), *MISTAKES),
     )
 
 
-OWN = (
-    Mistake(
-        "size-for-number",
-        "num_groups is taken for the number of channels in a group.",
-        "With 6 channels and num_groups=3, how many channels does a group have?",
-        "Print the shape after your reshape, for 6 channels and 3 groups.",
-    ),
-    Mistake(
-        "groups-ignored",
-        "All channels of a sample share one mean: there is a single group, whatever num_groups is.",
-        "How many means should there be for one sample and num_groups=3?",
-        "Print the shape of your mean. Does num_groups reach it?",
-    ),
-    Mistake(
-        "channels-on-their-own",
-        "Each channel has its own mean and variance, as in instance norm.",
-        "How many means should there be for one sample and num_groups=3?",
-        "Print the shape of your mean. Over which axis, too, should it be taken?",
-    ),
-    Mistake(
-        "channels-interleaved",
-        "Each group takes every so-manieth channel; it should take neighbours.",
-        "Which channels are in the first of 2 groups of (0, 1, 2, 3)?",
-        "Reshape torch.arange(6) as you reshape the channels, and read the groups.",
-    ),
-    Mistake(
-        "statistics-over-batch",
-        "Mean and variance are taken over the batch as well.",
-        "May a sample's output change when another sample of the batch does?",
-        "Print the shape of your mean. Along which axis does it miss the samples?",
-    ),
-    Mistake(
-        "positions-on-their-own",
-        "Each position has its own mean: height and width are left out.",
-        "How many values share a mean in a sample of shape (6, H, W) with num_groups=3?",
-        "Print the shape of your mean, with keepdim=True. Which sizes should be 1?",
-    ),
-)
 MISTAKES = (
-    *(mistake.slug for mistake in OWN),
+    *(mistake.slug for mistake in GROUPS),
     "eps-outside-root",
     "eps-ignored",
     "variance-for-root",

@@ -18,7 +18,8 @@ from bnlab.exercises import inputs
 from bnlab.exercises.asking import Answers, Exercise, Question, Way
 from bnlab.exercises.guard import NonsenseError, NotYetError
 from bnlab.exercises.judging import judge
-from bnlab.exercises.verdict import Mistake, Verdict
+from bnlab.exercises.use_mistakes import SAVING
+from bnlab.exercises.verdict import Verdict
 
 Save = Callable[[nn.Module, Path], object]
 CALL = "fn(model, path)"
@@ -170,63 +171,5 @@ def exercise() -> Exercise:
             Question(CALL, _leaves_alone, given),
         ),
         lambda way: partial(save, way=way),
-        MISTAKES,
+        SAVING,
     )
-
-
-MISTAKES = (
-    Mistake(
-        "parameters-only",
-        "Only the parameters are saved: running statistics and counter are lost.",
-        "What does the layer need in eval mode that no optimizer trains?",
-        "Compare the names in your file with those in model.state_dict().",
-    ),
-    Mistake(
-        "counter-lost",
-        "num_batches_tracked is lost.",
-        "What does momentum=None need to know when training goes on?",
-        "Compare the names in your file with those in model.state_dict().",
-    ),
-    Mistake(
-        "buffers-only",
-        "Only the buffers are saved: the parameters are lost.",
-        "What did the optimizer change in all that time?",
-        "Compare the names in your file with those in model.state_dict().",
-    ),
-    Mistake(
-        "biases-lost",
-        "The biases, β among them, are lost.",
-        "Which names in the model end in bias?",
-        "Compare the names in your file with those in model.state_dict().",
-    ),
-    Mistake(
-        "whole-model",
-        "The model itself is pickled: reading it back runs code, and needs the same source.",
-        "What would a stranger's file be allowed to do to you while it is read?",
-        "A file of names and tensors needs no code. What gives you exactly those?",
-    ),
-    Mistake(
-        "names-changed",
-        "The names in the file are not those of the model's state dict.",
-        "Try model.load_state_dict on what you saved. What does it say?",
-        "Compare the names in your file with those in model.state_dict().",
-    ),
-    Mistake(
-        "rounded",
-        "The values are rounded to fewer digits.",
-        "Is what you load equal to what you saved, bit for bit?",
-        "Print the dtype of each tensor in the file.",
-    ),
-    Mistake(
-        "model-changed",
-        "Saving leaves the model in another mode: training would go on in eval mode.",
-        "What does model.training say before your function, and after it?",
-        "Which of your lines changes the model, and does the state dict depend on it?",
-    ),
-    Mistake(
-        "statistics-moved",
-        "A batch is run in train mode on the way, which moves the running statistics.",
-        "Print running_mean before and after your function.",
-        "Which of your lines runs the model, and what for?",
-    ),
-)

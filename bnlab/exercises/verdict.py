@@ -179,14 +179,12 @@ class Verdict:
     @property
     def _sentences(self) -> list[str]:
         texts = [each.says for each in self.found]
-        if not self.complete:
-            texts.append(
-                "Something else is wrong as well."
-                if self.found
-                else "It differs from what is right, but in no way that this checker knows."
-            )
         if self.remark:
             texts.append(self.remark)
+        elif not self.complete and self.found:
+            texts.append("Something else is wrong as well.")
+        elif not self.complete:
+            texts.append("It differs from what is right, but in no way that this checker knows.")
         if self.status not in ("passed", "not yet"):
             texts.append("For a hint call .hint() on this verdict; again for a stronger one.")
         return texts

@@ -1,6 +1,8 @@
 """Two mistakes at once: both are named where they can be told apart, and nothing is invented."""
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from tests.exercises import sources
 from tests.exercises.cases import CASES
@@ -61,3 +63,39 @@ def test_an_unknown_mistake_alone_is_given_no_name() -> None:
     assert verdict.status == "mistaken"
     assert verdict.example is not None
     assert verdict.example.given["x"] == "[[1], [3], [8]]"
+
+
+class Plain(nn.Module):
+    """As lessons have it: no options, no counter, the unbiased variance forgotten."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = 1, -1, *[1] * (x.dim() - 2)
+        if self.training:
+            dim = [0, *range(2, x.dim())]
+            mean, var = x.mean(dim), x.var(dim, correction=0)
+            with torch.no_grad():
+                self.running_mean += self.momentum * (mean - self.running_mean)
+                self.running_var += self.momentum * (var - self.running_var)
+        else:
+            mean, var = self.running_mean, self.running_var
+        x_hat = (x - mean.view(shape)) / torch.sqrt(var.view(shape) + self.eps)
+        return x_hat * self.weight.view(shape) + self.bias.view(shape)
+
+
+def test_of_many_mistakes_all_are_named_where_each_does_something_of_its_own() -> None:
+    assert set(CASES["batch norm"].check(Plain).mistakes) == {
+        "biased-storing",
+        "counter-missing",
+        "cumulative-ignored",
+        "affine-false-ignored",
+        "tracking-false-ignored",
+    }
+    assert CASES["modes"].check(Plain).mistakes == ("biased-storing",)
