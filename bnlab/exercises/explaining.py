@@ -7,8 +7,8 @@ them. What gives the same answers names the mistake: there is no rule for any of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 
@@ -55,6 +55,7 @@ class Case:
     exercise: Exercise
     got: list[Answers | Failure]
     right: list[Reply]
+    known: dict[tuple[str, int], bool] = field(default_factory=dict)
 
     def explain(self) -> tuple[Way, bool, str]:
         """Return the mistakes, whether they explain everything, and what is not sure."""
@@ -90,19 +91,21 @@ class Case:
     @cached_property
     def touched(self) -> dict[str, set[int]]:
         """Which questions a mistake answers other than right."""
+        alone = {slug: self.exercise.replies(Way({slug})) for slug in self.slugs}
         return {
-            slug: self._where(slug, lambda _, wrong, right: wrong is not right)
-            for slug in self.slugs
+            slug: {i for i, right in enumerate(self.right) if replies[i] is not right}
+            for slug, replies in alone.items()
         }
 
-    @cached_property
-    def fitted(self) -> dict[str, set[int]]:
-        """Which questions a mistake, alone, answers as the learner's code does."""
-        return {slug: self._where(slug, _fits) for slug in self.slugs}
-
-    def _where(self, slug: str, holds: Callable[[Reply, Reply, Reply], bool]) -> set[int]:
-        triples = zip(self.got, self.exercise.replies(Way({slug})), self.right, strict=True)
-        return {i for i, triple in enumerate(triples) if holds(*triple)}
+    def accounts(self, slug: str, questions: set[int]) -> bool:
+        """Whether a mistake, alone, answers some questions as the learner's code does."""
+        for i in questions:
+            if (slug, i) not in self.known:
+                alone = self.exercise.replies(Way({slug}))[i]
+                self.known[slug, i] = _fits(self.got[i], alone, self.right[i])
+            if not self.known[slug, i]:
+                return False
+        return True
 
     def may_fit(self, way: Way) -> bool:
         """Whether all that is wrong is touched, and what only one mistake touches is as it has it.
@@ -115,13 +118,14 @@ class Case:
             return False
         for slug in way:
             others = set.union(failed, *(self.touched[other] for other in way - {slug}))
-            if not self.touched[slug] - others <= self.fitted[slug]:
+            if not self.accounts(slug, self.touched[slug] - others):
                 return False
         return True
 
     def is_seen(self, slug: str) -> bool:
         """Whether everything that a mistake does was seen."""
-        return self.touched[slug] <= self.fitted[slug] & set(self.wrong)
+        touched = self.touched[slug]
+        return touched <= set(self.wrong) and self.accounts(slug, touched)
 
     def shrink(self, way: Way) -> Way:
         """Leave out what is not needed to explain everything."""

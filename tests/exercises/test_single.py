@@ -9,7 +9,7 @@ from tests.exercises.cases import CASES
 SINGLE = [(exercise, slug) for exercise, case in CASES.items() for slug in case.mistakes]
 
 
-@pytest.mark.filterwarnings("default:var")  # of one value: the learner's own, which is shown
+@pytest.mark.filterwarnings("ignore:var")  # of one value: the learner's own, which is shown
 @pytest.mark.parametrize(("exercise", "slug"), SINGLE)
 def test_a_mistake_is_named(exercise: str, slug: str) -> None:
     verdict = CASES[exercise].judge(slug)
