@@ -18,7 +18,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
-from playwright.sync_api import BrowserContext, Locator
+from playwright.sync_api import BrowserContext, ElementHandle, Page
 
 from tests.browser.explorer import Explorer, Slider
 from tests.browser.lab import Lab, chromium, lab
@@ -77,8 +77,8 @@ class Row:
 class Naive(Explorer):
     """The naive version, which has a live explorer's widgets."""
 
-    def __init__(self, root: Locator) -> None:
-        self.root, self.page, self.live = root, root.page, True
+    def __init__(self, page: Page, root: ElementHandle) -> None:
+        self.page, self.root, self.live = page, root, True
 
 
 def with_naive_versions(source: Path, target: Path) -> int:
@@ -113,7 +113,7 @@ class Walk:
             self.last = int(self.control.place.evaluate(top))
             self.control.place.press("Home")
 
-    def __iter__(self) -> Iterator[tuple[Locator, str]]:
+    def __iter__(self) -> Iterator[tuple[ElementHandle, str]]:
         while True:
             if not isinstance(self.control, Slider):
                 yield self.control.keys()[0]
@@ -124,7 +124,7 @@ class Walk:
             yield self.control.place, "ArrowLeft" if self.back else "ArrowRight"
 
 
-def measure(explorer: Explorer, steps: Iterator[tuple[Locator, str]], timing: Timing) -> None:
+def measure(explorer: Explorer, steps: Iterator[tuple[ElementHandle, str]], timing: Timing) -> None:
     """Take one round of steps."""
     page = explorer.page
     explorer.root.evaluate("(root) => bnlabBench.watch(root)")
@@ -152,7 +152,7 @@ def last_value_shown(explorer: Explorer) -> str:
     where = "(e) => e.value ?? e.getAttribute('aria-valuetext')"
     start = handle.evaluate(where)
     handle.scroll_into_view_if_needed()
-    track = handle if not explorer.live else explorer.root.locator(".noUi-target").first
+    track = handle if not explorer.live else explorer.root.query_selector_all(".noUi-target")[0]
     box, knob = track.bounding_box(), handle.bounding_box()
     assert box is not None
     assert knob is not None
@@ -197,15 +197,16 @@ def moving_control(explorer: Explorer) -> int:
 
 def benchmark(notebook: Notebook, only: str, steps: int) -> Iterator[Row]:
     """Measure the open notebook's explorers in turns with their naive versions."""
-    explorers, naives = notebook.explorers(), notebook.page.locator(".naive").all()
-    notebook.page.evaluate(AS_IT_COMES)
+    page = notebook.page
+    explorers, naives = notebook.explorers(), page.query_selector_all(".naive")
+    page.evaluate(AS_IT_COMES)
     for explorer, root in zip(explorers, naives, strict=True):
         if only not in f"{notebook.name} {explorer.title}".lower():
             continue
-        rival, at = Naive(root), moving_control(explorer)
+        rival, at = Naive(page, root), moving_control(explorer)
         ours, naive = Timing(), Timing()
         walks = iter(Walk(explorer, at)), iter(Walk(rival, at))
-        notebook.page.wait_for_timeout(1000)
+        page.wait_for_timeout(1000)
         for _ in range(max(1, steps // ROUND)):
             measure(explorer, walks[0], ours)
             measure(rival, walks[1], naive)

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import ElementHandle, Page
 
 UNNAMED = """(root) => [...root.querySelectorAll(".noUi-handle, input, [role=slider]")]
   .filter((e) => !(e.getAttribute("aria-label") || e.closest("label")?.textContent.trim()))
@@ -18,7 +18,7 @@ SILENT = """(root) => [...root.querySelectorAll("img:not([hidden]), [role=img]")
 
 def grey_levels(png: bytes) -> np.ndarray:
     """The pixels of a PNG as grey levels."""
-    return np.asarray(Image.open(io.BytesIO(png)).convert("L"), dtype=float)
+    return np.asarray(Image.open(io.BytesIO(png)).convert("L"), dtype=np.int16)
 
 
 def is_blank(png: bytes) -> bool:
@@ -33,21 +33,29 @@ def alike(one: bytes, other: bytes) -> bool:
     return first.shape == second.shape and bool(np.mean(np.abs(first - second) > 24) < 0.001)
 
 
-def press_and_wait(place: Locator, key: str) -> None:
+def photograph(place: ElementHandle) -> bytes:
+    """A PNG of what a reader sees at a place."""
+    # The caret stays: to hide it, each of the page's editors would be given a style and lose it.
+    return place.screenshot(caret="initial")
+
+
+def press_and_wait(page: Page, place: ElementHandle, key: str) -> None:
     """Press a key, and wait until the kernel and the page have done all that follows from it."""
-    place.page.evaluate("bnlabTest.listen()")
+    page.evaluate("bnlabTest.listen()")
     place.press(key)
-    place.page.wait_for_function("bnlabTest.answered()")
+    page.wait_for_function("bnlabTest.answered()")
 
 
+# Elements and no locators, which search the whole page for their element each time they are used:
+# a notebook's pictures are tens of thousands of elements.
 class Explorer:
     """A sweep or a live explorer in a page."""
 
-    def __init__(self, root: Locator) -> None:
-        self.root, self.page = root, root.page
+    def __init__(self, page: Page, root: ElementHandle) -> None:
+        self.page, self.root = page, root
         self.live = "bnlab-live" in (root.get_attribute("class") or "")
-        self.title = root.locator("b").first.inner_text()
-        self.drawing = root.locator(".picture").first
+        self.title = root.query_selector_all("b")[0].inner_text()
+        self.drawing = root.query_selector_all(".picture")[0]
 
     def __repr__(self) -> str:
         return f"{'live' if self.live else 'sweep'} “{self.title}”"
@@ -55,7 +63,8 @@ class Explorer:
     @classmethod
     def all_in(cls, page: Page) -> list[Explorer]:
         """Every explorer of the page, from top to bottom."""
-        return [cls(root) for root in page.locator(".bnlab-sweep, .bnlab-live:has(.picture)").all()]
+        roots = page.query_selector_all(".bnlab-sweep, .bnlab-live:has(.picture)")
+        return [cls(page, root) for root in roots]
 
     def picture(self) -> str:
         """What is shown now, as markup; of a naive explorer, as a PNG."""
@@ -71,31 +80,44 @@ class Explorer:
         return [
             kind(self, place)
             for selector, kind in names.items()
-            for place in self.root.locator(selector).all()
+            for place in self.root.query_selector_all(selector)
         ]
 
-    def press(self, place: Locator, key: str) -> bool:
+    def remember(self, moment: str) -> None:
+        """Keep what is shown now, under a name."""
+        self.root.evaluate("(root, moment) => bnlabTest.remember(root, moment)", moment)
+
+    def differs_from(self, moment: str) -> bool:
+        """Whether another picture is shown than at that moment."""
+        changed: bool = self.root.evaluate(
+            "(root, moment) => bnlabTest.differs(root, moment)", moment
+        )
+        return changed
+
+    def press(self, place: ElementHandle, key: str) -> bool:
         """Press a key and wait for the answer; say whether the picture changed."""
-        self.root.evaluate("(root) => bnlabTest.remember(root)")
+        self.remember("before the key")
         if self.live:
-            press_and_wait(place, key)
+            press_and_wait(self.page, place, key)
         else:
             place.press(key)
-        changed: bool = self.root.evaluate("(root) => bnlabTest.differs(root)")
-        return changed
+        return self.differs_from("before the key")
 
     def reset(self) -> None:
         """Press the reset button."""
-        self.press(self.root.get_by_role("button", name="Reset"), "Enter")
+        (button,) = self.root.query_selector_all("button:text-is('Reset')")
+        self.press(button, "Enter")
 
     def dead_controls(self) -> list[str]:
         """Controls that change nothing, wherever the other ones stand, and a reset that fails."""
-        first, problems = self.drawing.screenshot(), []
+        self.remember("at first")
+        first, problems = photograph(self.drawing), []
         for control in self.controls():
             if not control.moves_the_picture():
                 problems.append(f"{self}: {control.name} changes nothing")
             self.reset()
-            if not alike(first, self.drawing.screenshot()):
+            # The same markup is the same picture; another one may still look the same.
+            if self.differs_from("at first") and not alike(first, photograph(self.drawing)):
                 problems.append(f"{self}: reset after {control.name} shows another picture")
         return problems
 
@@ -106,13 +128,13 @@ class Explorer:
 
     def blank(self) -> list[str]:
         """That there is nothing to see, if so."""
-        return [f"{self}: blank"] if is_blank(self.drawing.screenshot()) else []
+        return [f"{self}: blank"] if is_blank(photograph(self.drawing)) else []
 
 
 class Control:
     """A slider or a choice of an explorer, moved by keyboard."""
 
-    def __init__(self, explorer: Explorer, place: Locator) -> None:
+    def __init__(self, explorer: Explorer, place: ElementHandle) -> None:
         self.explorer, self.place = explorer, place
 
     @property
@@ -120,7 +142,7 @@ class Control:
         """What a reader knows it by."""
         return self.place.get_attribute("aria-label") or self.place.inner_text().split("\n")[0]
 
-    def keys(self) -> list[tuple[Locator, str]]:
+    def keys(self) -> list[tuple[ElementHandle, str]]:
         """Places and keys that visit other values."""
         raise NotImplementedError
 
@@ -142,7 +164,7 @@ class Control:
 class Slider(Control):
     """A handle on a track."""
 
-    def keys(self) -> list[tuple[Locator, str]]:
+    def keys(self) -> list[tuple[ElementHandle, str]]:
         return [(self.place, key) for key in ("ArrowRight", "ArrowLeft", "ArrowLeft", "End")]
 
 
@@ -151,41 +173,46 @@ class Buttons(Control):
 
     @property
     def name(self) -> str:
-        return self.place.locator("label, .widget-label").first.inner_text()
+        return self.place.query_selector_all("label, .widget-label")[0].inner_text()
 
-    def keys(self) -> list[tuple[Locator, str]]:
-        buttons = self.place.locator("button:not(.mod-active)").all()
+    def keys(self) -> list[tuple[ElementHandle, str]]:
+        buttons = self.place.query_selector_all("button:not(.mod-active)")
         return list(zip(buttons, ["Space", "Enter"] * len(buttons), strict=False))
 
 
 class Radios(Control):
     """A group of round buttons of which one is chosen."""
 
-    def keys(self) -> list[tuple[Locator, str]]:
-        chosen = self.place.locator("input:checked")
-        return [(chosen, "ArrowDown")] * (self.place.locator("input").count() - 1)
+    def keys(self) -> list[tuple[ElementHandle, str]]:
+        inputs = self.place.query_selector_all("input")
+        at = [each.is_checked() for each in inputs].index(True)
+        # Each press moves on to the next one, and from the last one to the first.
+        return [(each, "ArrowDown") for each in [*inputs[at:], *inputs[:at]][:-1]]
 
 
 class Prediction:
     """A question with answers, and the verdicts further down that depend on it."""
 
-    def __init__(self, root: Locator) -> None:
-        self.root, self.page = root, root.page
-        self.question = root.locator(".widget-html").first.inner_text()
+    def __init__(self, page: Page, root: ElementHandle) -> None:
+        self.page, self.root = page, root
+        self.question = root.query_selector_all(".widget-html")[0].inner_text()
 
     def verdicts(self) -> list[str]:
         """The text of every verdict in the page."""
-        return self.page.locator(".bnlab-verdict").all_inner_texts()
+        texts: list[str] = self.page.evaluate("bnlabTest.verdicts()")
+        return texts
 
     def problems(self) -> list[str]:
         """Answers that cannot be picked by keyboard, or that no verdict takes notice of."""
-        radios = self.root.locator("input[type=radio]")
-        for at, key in [(0, "Space"), *((at, "ArrowDown") for at in range(radios.count() - 1))]:
-            before = self.verdicts()
-            press_and_wait(radios.nth(at), key)
-            picked = at if key == "Space" else at + 1
-            if not radios.nth(picked).is_checked():
-                return [f"“{self.question}”: {key} does not pick answer {picked + 1}"]
-            if self.verdicts() == before:
-                return [f"“{self.question}”: no verdict follows answer {picked + 1}"]
+        radios = self.root.query_selector_all("input[type=radio]")
+        before = self.verdicts()
+        for at, radio in enumerate(radios):
+            place, key = (radios[at - 1], "ArrowDown") if at else (radio, "Space")
+            press_and_wait(self.page, place, key)
+            if not radio.is_checked():
+                return [f"“{self.question}”: {key} does not pick answer {at + 1}"]
+            after = self.verdicts()
+            if after == before:
+                return [f"“{self.question}”: no verdict follows answer {at + 1}"]
+            before = after
         return []

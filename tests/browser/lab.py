@@ -96,6 +96,8 @@ class Lab:
             "ServerApp.root_dir": self.folder,
             "ServerApp.disable_check_xsrf": True,
             "IdentityProvider.token": "",
+            # No notebook has a language server, and to look for one takes npm a second.
+            "LanguageServerManager.autodetect": False,
             # The page's `jupyterapp` tells whether a kernel is ready and idle.
             "LabApp.expose_app_in_browser": True,
         }

@@ -123,8 +123,8 @@ class Notebook:
 
     def predictions(self) -> list[Prediction]:
         """Every question that waits for an answer."""
-        roots = self.page.locator(".bnlab-live:has(.bnlab-prediction)").all()
-        return [Prediction(root) for root in roots]
+        roots = self.page.query_selector_all(".bnlab-live:has(.bnlab-prediction)")
+        return [Prediction(self.page, root) for root in roots]
 
     def _listen(self, socket: WebSocket) -> None:
         if "/channels" in socket.url:

@@ -3,6 +3,7 @@ window.bnlabTest = {
   changedAt: 0,
   busyAt: 0,
   all: new WeakMap(),
+  remembered: {},
   // The picture as text: an SVG's markup, or, of a naive explorer, a PNG as a data address.
   async picture(root) {
     const drawn = root.querySelector(".picture");
@@ -16,8 +17,9 @@ window.bnlabTest = {
     });
   },
   // Compared here, since a drawing is long to send.
-  async remember(root) { this.remembered = await this.picture(root); },
-  async differs(root) { return (await this.picture(root)) !== this.remembered; },
+  async remember(root, moment) { this.remembered[moment] = await this.picture(root); },
+  async differs(root, moment) { return (await this.picture(root)) !== this.remembered[moment]; },
+  verdicts: () => [...document.querySelectorAll(".bnlab-verdict")].map((each) => each.innerText),
   // From now on, keep which of the page's messages the kernel has not worked off, and, before
   // each press, begin to count anew for how many frames there has been none.
   listen() {
