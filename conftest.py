@@ -38,6 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
         return
+    # The many processes that are started need not each compile the package.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # Every worker, kernel and server inherits it: what one has trained the others find.
     folder = tempfile.TemporaryDirectory(prefix="bnlab-runs-")
     environment = pytest.MonkeyPatch()
