@@ -9,19 +9,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bnlab.exercises import inputs, steps
-from bnlab.exercises.asking import (
-    RIGHT,
-    Exercise,
-    Way,
-    mistakes,
-)
+from bnlab.exercises import steps
+from bnlab.exercises.asking import RIGHT, Exercise, Way, mistakes
 from bnlab.exercises.catalogue import CATALOGUE
-from bnlab.exercises.guard import Failure, attempt
 from bnlab.exercises.judging import judge
 from bnlab.exercises.layer import Layer
 from bnlab.exercises.modes import unanswered
-from bnlab.exercises.sessions import Build, new
+from bnlab.exercises.sessions import taken_dimensions
 from bnlab.exercises.state_mistakes import MODES
 from bnlab.exercises.verdict import Verdict
 from bnlab.exercises.whole_layer import WholeLayer
@@ -59,7 +53,7 @@ def check_batch_norm(fn_or_class: Callable[..., Any]) -> Verdict:
     build = fn_or_class
     if callable(fn_or_class) and not isinstance(fn_or_class, type | functools.partial | nn.Module):
         build = partial(_AroundFunction, function=fn_or_class)
-    return judge(lambda: exercise(*_dimensions(build)), build)
+    return judge(lambda: exercise(*taken_dimensions(build)), build)
 
 
 class _AroundFunction(Layer):
@@ -82,22 +76,6 @@ class _AroundFunction(Layer):
         if isinstance(result, tuple | list) and len(result) == 3:
             result, self.running_mean, self.running_var = result
         return result
-
-
-def _dimensions(build: Build) -> tuple[int, tuple[int, ...]]:
-    """How many dimensions most questions have, and which others are asked about."""
-    if not callable(build) or isinstance(build, nn.Module):
-        return 4, ()
-    taken = []
-    for dim in (4, 3, 5, 2):
-        x = inputs.in_dimensions(inputs.images(), dim)
-        answer = attempt(lambda x=x: new(build, 3)(x))  # type: ignore[misc]
-        if isinstance(answer, Failure) and answer.kind == "hangs":
-            break
-        if not (isinstance(answer, Failure) and answer.error is ValueError):
-            taken.append(dim)
-    home, *also = taken or (4, 3, 5, 2)
-    return home, tuple(also)
 
 
 @functools.cache

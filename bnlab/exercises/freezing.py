@@ -153,10 +153,10 @@ def _step(fn: Freeze) -> Answers:
     before = _network().state_dict()
     learning = [p for p in model.parameters() if p.requires_grad]
     if learning:
-        gradients = torch.autograd.grad(model(_images()).square().mean(), learning)
+        model(_images()).square().mean().backward()
         with torch.no_grad():
-            for parameter, gradient in zip(learning, gradients, strict=True):
-                parameter.sub_(0.1 * gradient)
+            for parameter in learning:
+                parameter.sub_(0.1 * (0.0 if parameter.grad is None else parameter.grad))
     state = model.state_dict()
     affine = [f"{norm}.{each}" for norm in NORMS for each in ("weight", "bias")]
     names = [*affine, "0.weight", "3.weight", "6.0.weight"]

@@ -26,7 +26,7 @@ class Failure:
 
     kind: Kind
     message: str
-    error: type[Exception] | None = None
+    error: type[BaseException] | None = None
 
     def __str__(self) -> str:
         return self.message
@@ -47,28 +47,34 @@ class _TooLong(BaseException):
 def attempt(call: Callable[[], Result], seconds: float = SECONDS) -> Result | Failure:
     """Return what `call` returns, or why it returned nothing.
 
-    Generators, grad mode and default dtype are afterwards as they were. In the main thread an alarm
-    (`SIGALRM`) ends what takes too long. In other threads, and on Windows, there is no alarm to
-    set: the call runs in a thread of its own, which is left behind when its time is up and works
-    on until it ends or Python does.
+    It begins with gradients on, in float32 and with the same generator each time. In the main
+    thread an alarm (`SIGALRM`) ends what takes too long. In other threads, and on Windows, there is
+    no alarm to set: the call runs in a thread of its own, which is left behind when its time is up
+    and works on until it ends or Python does.
 
     Args:
         call: Without arguments.
         seconds: Until it is given up.
     """
     try:
-        return _within(seconds, lambda: _restoring(call))
+        return _within(seconds, lambda: _afresh(call))
     except _TooLong:
         return Failure("hangs", f"No answer within {seconds:g} seconds.")
-    except (NotImplementedError, NotYetError):
-        return Failure("not yet", "There is no answer yet.")
+    except NotYetError:
+        return NOT_YET
     except NonsenseError as error:
         return Failure("nonsense", str(error))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # Torch raises the same where it has no kernel, which is a mistake to be shown.
+        if isinstance(error, NotImplementedError) and "not implemented for" not in str(error):
+            return NOT_YET
         return Failure("raises", _say(error), type(error))
 
 
-def _say(error: Exception) -> str:
+NOT_YET = Failure("not yet", "There is no answer yet.")
+
+
+def _say(error: BaseException) -> str:
     """Kind, first line and place of an error."""
     text = str(error).strip().splitlines()
     frames = traceback.extract_tb(error.__traceback__)
@@ -89,7 +95,6 @@ def undisturbed() -> Iterator[None]:
     on_cpu = contextlib.nullcontext() if device.type == "cpu" else torch.device("cpu")
     with torch.random.fork_rng(devices=[]), on_cpu, torch.enable_grad():
         torch.set_default_dtype(torch.float32)
-        torch.default_generator.manual_seed(0)
         try:
             yield
         finally:
@@ -98,8 +103,11 @@ def undisturbed() -> Iterator[None]:
             torch.set_default_dtype(dtype)
 
 
-def _restoring(call: Callable[[], Result]) -> Result:
-    with undisturbed():
+def _afresh(call: Callable[[], Result]) -> Result:
+    # Grad mode belongs to a thread, and the call before may have changed the others.
+    with torch.enable_grad():
+        torch.set_default_dtype(torch.float32)
+        torch.default_generator.manual_seed(0)
         return call()
 
 

@@ -23,6 +23,11 @@ def two_channels() -> Tensor:
     return torch.tensor([[1.0, 10.0], [3.0, 40.0], [8.0, 10.0]])
 
 
+def other_channels() -> Tensor:
+    """Two samples of two channels to evaluate, (2, 2)."""
+    return torch.tensor([[2.0, 30.0], [6.0, 10.0]])
+
+
 def cube() -> Tensor:
     """Batch, channels and last axis of the same size, (2, 2, 1, 2): gamma fits to any of them."""
     return torch.tensor([[[[1.0, 2.0]], [[3.0, 7.0]]], [[[4.0, 9.0]], [[0.0, 5.0]]]])

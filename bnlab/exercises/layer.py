@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bnlab.exercises import steps
 from bnlab.exercises.asking import BrokenError, UnclearError, Way
 
+# With momentum=None, what they do depends on how they were written.
 MOMENTUM = {"momentum-reversed", "momentum-squared", "momentum-ignored"}
 
 
@@ -49,7 +50,7 @@ class Layer(nn.Module):
         if momentum is None and "cumulative-ignored" in way:
             raise BrokenError
         self.eps, self.momentum, self.way = eps, momentum, way
-        self.track_running_stats = track_running_stats
+        self._batches = 0
         self.weight = self.bias = None
         if affine:
             self._own_affine(num_features)
@@ -124,14 +125,13 @@ class Layer(nn.Module):
 
     def _move(self, x: Tensor) -> None:
         way, counter = self.way, self.num_batches_tracked
-        batches = getattr(self, "_batches", 0) + 1
-        self._batches = batches
+        self._batches += 1
         if counter is not None and "no-update" in way:
             # Whether they are counted all the same is open.
             self.num_batches_tracked = counter * torch.nan
         elif counter is not None and "counter-not-counted" not in way:
             counter.add_(1)
-        momentum = 1 / batches if self.momentum is None else self.momentum
+        momentum = 1 / self._batches if self.momentum is None else self.momentum
         if self.momentum is None and way & MOMENTUM:
             raise UnclearError
         values = x.clone()  # For an in-place mistake is made once, where x is normalised.

@@ -12,7 +12,7 @@ from bnlab.exercises.asking import Exercise, mistakes
 from bnlab.exercises.catalogue import CATALOGUE
 from bnlab.exercises.judging import judge
 from bnlab.exercises.layer import Layer
-from bnlab.exercises.sessions import Sessions
+from bnlab.exercises.sessions import Sessions, simplest_dimension
 from bnlab.exercises.verdict import Verdict
 
 
@@ -30,7 +30,8 @@ def check_modes(cls: Callable[..., nn.Module]) -> Verdict:
             `running_mean` and `running_var`. It may have gamma and beta, and need not.
 
     Shape:
-        - inputs: :math:`(N, C)`; :math:`(N, C, H, W)` in two of the questions
+        - inputs: :math:`(N, C)`, or if the layer does not take that the next of :math:`(N, C, L)`,
+          :math:`(N, C, H, W)` and :math:`(N, C, D, H, W)` that it takes
 
     Example:
         >>> class Norm(nn.BatchNorm1d):
@@ -43,7 +44,7 @@ def check_modes(cls: Callable[..., nn.Module]) -> Verdict:
     """
     if unanswered(cls):
         return Verdict("modes", "not yet")
-    return judge(exercise, cls)
+    return judge(lambda: exercise(simplest_dimension(cls)), cls)
 
 
 def unanswered(cls: object) -> bool:
@@ -52,11 +53,11 @@ def unanswered(cls: object) -> bool:
 
 
 @functools.cache
-def exercise() -> Exercise:
+def exercise(home: int = 2) -> Exercise:
     """Questions, solution and mistakes of the two modes."""
     return Exercise(
         "modes",
-        Sessions(home=2, also=()).modes(),
+        Sessions(home, also=()).modes(),
         lambda way: partial(Layer, way=way),
         mistakes(CATALOGUE, *MISTAKES),
     )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bnlab.exercises import inputs
 from bnlab.exercises.asking import Answers, Question, as_tensor
-from bnlab.exercises.guard import NonsenseError, NotYetError
+from bnlab.exercises.guard import Failure, NonsenseError, NotYetError, attempt
 
 Build = Callable[..., Any]
 STATISTICS = "running_mean", "running_var"
@@ -24,12 +24,10 @@ class Sessions:
     Attributes:
         home: The number of dimensions of most inputs.
         also: Others that the layer takes.
-        affine: Whether gamma and beta are asked about.
     """
 
     home: int = 4
     also: tuple[int, ...] = (2, 3, 5)
-    affine: bool = True
 
     def modes(self) -> tuple[Question, ...]:
         """Ask what it does in train and in eval mode."""
@@ -41,7 +39,7 @@ class Sessions:
             Question(
                 f"{two}; layer(x); layer.eval(); layer(z)",
                 self.evaluate,
-                {"x": pair, "z": self.small(Z.repeat(1, 2))},
+                {"x": pair, "z": self.small(inputs.other_channels())},
             ),
             Question(f"{one}; with torch.no_grad(): layer(x)", self.no_grad, {"x": column}),
             Question(f"{two}; layer(x); layer(x + 1)", self.twice, {"x": pair}),
@@ -73,7 +71,7 @@ class Sessions:
         layer = new(build, 2)
         layer(self.small(inputs.two_channels()))
         layer.eval()
-        z = self.small(Z.repeat(1, 2))
+        z = self.small(inputs.other_channels())
         output = as_tensor(layer(z), z)
         return {"output in eval mode": output, **statistics(layer, 2, " after eval mode")}
 
@@ -110,9 +108,6 @@ class Sessions:
         return {"x afterwards is as before": same}
 
 
-Z = torch.tensor([[2.0], [6.0]])
-
-
 def new(build: Build, channels: int, **settings: Any) -> Any:
     """Build a layer, with neither library's defaults."""
     settings = {"eps": inputs.EPS, "momentum": inputs.MOMENTUM, **settings}
@@ -140,3 +135,38 @@ def statistics(layer: nn.Module, channels: int, when: str = "") -> dict[str, Ten
     """Both running statistics, as they are now."""
     like = torch.zeros(channels)
     return {f"{name}{when}": as_tensor(get(layer, name), like, name) for name in STATISTICS}
+
+
+def taken_dimensions(build: Build) -> tuple[int, tuple[int, ...]]:
+    """How many dimensions most questions to a layer should have, and which others it takes.
+
+    A `ValueError` says that a layer was not made for an input, as torch's say it; any other error
+    is one of the mistakes to ask for.
+    """
+    taken = []
+    for dim in (4, 3, 5, 2):
+        answer = _answer(build, dim)
+        if isinstance(answer, Failure) and answer.kind == "hangs":
+            break
+        if not (isinstance(answer, Failure) and answer.error is ValueError):
+            taken.append(dim)
+    home, *also = taken or (4, 3, 5, 2)
+    return home, tuple(also)
+
+
+def simplest_dimension(build: Build) -> int:
+    """The lowest number of dimensions of an input that a layer takes."""
+    for dim in (2, 3, 4, 5):
+        answer = _answer(build, dim)
+        if not isinstance(answer, Failure):
+            return dim
+        if answer.kind == "hangs":
+            break
+    return 2
+
+
+def _answer(build: Build, dim: int) -> Any:
+    if not callable(build) or isinstance(build, nn.Module):
+        return Failure("nonsense", "it is no class")
+    x = inputs.in_dimensions(inputs.images(), dim)
+    return attempt(lambda: new(build, 3)(x))

@@ -154,7 +154,7 @@ LAYERS: list[Callable[..., Any]] = [
     nn.functional.batch_norm, functional.batch_norm,
     functools.partial(nn.BatchNorm2d, device="cpu"),
 ]  # fmt: skip
-IN_MODES = [LAYERS[0], AutogradLayer, nn.BatchNorm1d, bnlab.BatchNorm1d]
+IN_MODES = [*LAYERS[:8]]
 
 
 def in_place(running_mean: Tensor, running_var: Tensor, x: Tensor, momentum: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -70,6 +71,21 @@ def test_an_error_is_told_with_its_place() -> None:
     assert verdict.example.got.startswith("RuntimeError: shape '[7, 3]' is invalid")
     assert "in: return x @ weight.view(7, 3)" in verdict.example.got
     assert verdict.hint()
+
+
+def test_what_torch_does_not_implement_is_an_error_not_a_blank() -> None:
+    def fn(x: Tensor, *_: Any) -> Tensor:
+        return nn.functional.batch_norm(x.int(), None, None, training=True)
+
+    verdict = exercises.check_forward(fn)
+    assert verdict.status == "raises"
+    assert "NotImplementedError" in repr(verdict)
+
+
+def test_leaving_python_is_an_error() -> None:
+    verdict = exercises.check_forward(lambda *_: sys.exit(3))
+    assert verdict.status == "raises"
+    assert "SystemExit: 3" in repr(verdict)
 
 
 NONSENSE: list[tuple[Callable[..., Any], str]] = [
