@@ -24,7 +24,7 @@ from bnlab.experiments.fine_tuning import (
 )
 from bnlab.plots.shifted_domain import DomainArtists, draw_domain
 
-STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 
 
 @dataclass(frozen=True)
