@@ -156,17 +156,26 @@ class Case:
             if not _fits(self.got[i], wrong, self.right[i]):
                 return False
             if i in self.wrong:
-                backed |= {slug for slug in way - backed if self.says_more(slug, i)}
+                backed |= {slug for slug in way - backed if self.says(slug, i, wrong)}
         return bool(way) and backed == way
 
-    def says_more(self, slug: str, question: int) -> bool:
-        """Whether a mistake has something definite, and other than right, to say."""
-        if question not in self.touched[slug]:
+    def says(self, slug: str, question: int, together: Reply) -> bool:
+        """Whether a mistake has something definite to say that is not right, and is not overruled.
+
+        Args:
+            slug: Of the mistake.
+            question: Its place.
+            together: What comes of it with all mistakes of the explanation.
+        """
+        alone, right = self.exercise.replies(Way({slug}))[question], self.right[question]
+        if question not in self.touched[slug] or isinstance(together, UnclearError):
             return False
-        wrong, right = self.exercise.replies(Way({slug}))[question], self.right[question]
-        if isinstance(wrong, Mapping) and isinstance(right, Mapping):
-            return any(not _is_unclear(v) and not close(v, right[n]) for n, v in wrong.items())
-        return not isinstance(wrong, UnclearError)
+        if isinstance(alone, Mapping) and isinstance(right, Mapping):
+            return not isinstance(together, BrokenError) and any(
+                not _is_unclear(value) and not close(value, right[name])
+                for name, value in alone.items()
+            )
+        return not isinstance(alone, UnclearError)
 
     def leading(self, ways: list[Way]) -> list[Way]:
         """Those that explain most values, and of them those with fewest mistakes."""
