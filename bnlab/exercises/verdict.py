@@ -235,11 +235,9 @@ def show(value: object, decimals: int = 3) -> str:
         return f"[{', '.join(show(each, decimals) for each in value)}]"
     if isinstance(value, float):
         text = f"{value:.{decimals}f}" if abs(value) < 1e5 else f"{value:.{decimals}g}"
-        return (
-            text.rstrip("0").rstrip(".").replace("-0", "0")
-            if text.strip("-0.") == ""
-            else (text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text)
-        )
+        if "." in text and "e" not in text:
+            text = text.rstrip("0").rstrip(".")
+        return "0" if text == "-0" else text
     return str(value)
 
 
