@@ -111,9 +111,7 @@ MISTAKES = (
     "variance-for-root",
     "unbiased-normalising",
     *steps.AXES,
-    "not-2d",
-    "not-5d",
-    "only-4d",
+    *steps.DIMENSIONS,
     "input-changed",
     "dtype-changed",
 )

@@ -126,22 +126,10 @@ def exercise() -> Exercise:
 
 
 MISTAKES = (
-    "eps-outside-root",
-    "eps-ignored",
-    "variance-for-root",
-    "unbiased-normalising",
-    "shortcut-variance",
-    "mean-not-subtracted",
-    "affine-swapped",
-    "affine-on-last-axis",
-    "affine-on-batch-axis",
-    "gamma-ignored",
-    "beta-ignored",
-    "beta-before-gamma",
+    *steps.NORMALISING,
+    *steps.AFFINE,
     *steps.AXES,
-    "not-2d",
-    "not-5d",
-    "only-4d",
+    *steps.DIMENSIONS,
     "input-changed",
     "dtype-changed",
 )

@@ -8,6 +8,7 @@ from functools import partial
 
 from torch import nn
 
+from bnlab.exercises import steps
 from bnlab.exercises.asking import Exercise, mistakes
 from bnlab.exercises.catalogue import CATALOGUE
 from bnlab.exercises.judging import judge
@@ -71,21 +72,8 @@ MISTAKES = (
     "updates-in-eval",
     "train-uses-updated-running",
     "train-uses-old-running",
-    "momentum-reversed",
-    "momentum-squared",
-    "momentum-ignored",
-    "old-value-kept-whole",
-    "updated-twice",
-    "biased-storing",
-    "eps-in-running-var",
-    "std-stored",
-    "running-not-detached",
-    "variance-around-running-mean",
-    "eps-outside-root",
-    "eps-ignored",
-    "variance-for-root",
-    "unbiased-normalising",
-    "shortcut-variance",
-    "mean-not-subtracted",
+    *steps.MOVING,
+    *steps.STORING,
+    *steps.NORMALISING,
     "input-changed",
 )

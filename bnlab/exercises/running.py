@@ -134,11 +134,7 @@ def exercise() -> Exercise:
 
 
 MISTAKES = (
-    "momentum-reversed",
-    "momentum-squared",
-    "momentum-ignored",
-    "old-value-kept-whole",
-    "updated-twice",
+    *steps.MOVING,
     "no-update",
     "biased-storing",
     "std-stored",
@@ -150,9 +146,7 @@ MISTAKES = (
     "statistics-over-channels",
     "statistics-of-last-axis",
     "too-many-statistics",
-    "not-2d",
-    "not-5d",
-    "only-4d",
+    *steps.DIMENSIONS,
     "input-changed",
     "dtype-changed",
 )

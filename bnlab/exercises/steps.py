@@ -21,6 +21,42 @@ AXES = {
     "statistics-without-height": (0, 3),
 }
 """Wrong axes, for (N, C, H, W): in other dimensions it depends on how they were written."""
+NORMALISING = (
+    "eps-outside-root",
+    "eps-ignored",
+    "variance-for-root",
+    "unbiased-normalising",
+    "shortcut-variance",
+    "mean-not-subtracted",
+)
+"""Wrong ways to subtract the mean and to divide."""
+AFFINE = (
+    "affine-swapped",
+    "affine-on-last-axis",
+    "affine-on-batch-axis",
+    "gamma-ignored",
+    "beta-ignored",
+    "beta-before-gamma",
+)
+"""Wrong ways to scale and to shift."""
+DIMENSIONS = ("not-2d", "not-5d", "only-4d")
+"""Solutions for some numbers of dimensions only."""
+MOVING = (
+    "momentum-reversed",
+    "momentum-squared",
+    "momentum-ignored",
+    "old-value-kept-whole",
+    "updated-twice",
+)
+"""Wrong ways to move a running statistic."""
+STORING = (
+    "biased-storing",
+    "eps-in-running-var",
+    "std-stored",
+    "running-not-detached",
+    "variance-around-running-mean",
+)
+"""Wrong things to move it by."""
 
 
 def axes(x: Tensor, way: Way) -> tuple[int, ...]:
