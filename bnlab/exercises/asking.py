@@ -95,7 +95,7 @@ class Exercise:
                 # The same object where it is right, so that what a mistake touches is known.
                 right = self.replies(RIGHT)
                 pairs = zip(found, right, strict=True)
-                found = [known if agree(each, known) else each for each, known in pairs]
+                found = [known if same_reply(each, known) else each for each, known in pairs]
             self._known[way] = found
         return self._known[way]
 
@@ -124,7 +124,7 @@ def close(a: Value, b: Value, times: float = 1.0) -> bool:
     return torch.allclose(a.detach().double(), b.detach().double(), 0.0, gap, equal_nan=True)
 
 
-def agree(got: Reply, right: Reply) -> bool:
+def same_reply(got: Reply, right: Reply) -> bool:
     """Whether two replies are the same."""
     if isinstance(got, Mapping) and isinstance(right, Mapping):
         return all(name in got and close(got[name], right[name]) for name in right)

@@ -23,9 +23,9 @@ from bnlab.exercises.asking import (
     UnclearError,
     Value,
     Way,
-    agree,
     close,
     reply,
+    same_reply,
 )
 from bnlab.exercises.guard import Failure
 
@@ -35,12 +35,12 @@ def _fits(got: Reply, wrong: Reply, right: Reply) -> bool:
     if isinstance(wrong, UnclearError):
         return True
     if isinstance(wrong, BrokenError):
-        return not agree(got, right)
+        return not same_reply(got, right)
     if isinstance(wrong, Mapping) and any(map(_is_unclear, wrong.values())):
         return isinstance(got, Mapping) and all(
             _is_unclear(value) or close(got[name], value) for name, value in wrong.items()
         )
-    return agree(got, wrong)
+    return same_reply(got, wrong)
 
 
 def _is_unclear(value: Value) -> bool:
@@ -86,7 +86,7 @@ class Case:
     @cached_property
     def wrong(self) -> list[int]:
         """Which questions the learner's code answers wrongly."""
-        return [i for i in range(len(self.got)) if not agree(self.got[i], self.right[i])]
+        return [i for i in range(len(self.got)) if not same_reply(self.got[i], self.right[i])]
 
     @cached_property
     def touched(self) -> dict[str, set[int]]:
@@ -145,7 +145,7 @@ class Case:
             return False
         asked = self.exercise.questions[question]
         wrong = reply(asked, self.exercise.solve(way))
-        return isinstance(wrong, Mapping) and agree(self.got[question], wrong)
+        return isinstance(wrong, Mapping) and same_reply(self.got[question], wrong)
 
     def fits(self, way: Way) -> bool:
         """Whether a wrong way accounts for everything, and each mistake in it for something."""
