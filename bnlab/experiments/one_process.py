@@ -21,7 +21,7 @@ from bnlab.training.repeatable import build_exactly, round_
 NORMS = ("BatchNorm", "SyncBatchNorm")
 
 
-def new_network(seed: int) -> Any:
+def untrained(seed: int) -> Any:
     """The network that every process starts from."""
     return build_exactly(lambda: models.mlp(64, nn.BatchNorm1d), seed)
 
@@ -81,7 +81,7 @@ def main(folder: Path) -> None:
     found: dict[str, Any] = {}
     for deal, rows in task["rows"].items():
         for norm in NORMS:
-            network = new_network(task["seed"])
+            network = untrained(task["seed"])
             if norm == "SyncBatchNorm":
                 network = SyncBatchNorm.convert_sync_batchnorm(network)
             model = DistributedDataParallel(network)

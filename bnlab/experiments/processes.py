@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bnlab.data import Dataset, Split
-from bnlab.experiments.one_process import NORMS, new_network, train
+from bnlab.experiments.one_process import NORMS, train, untrained
 from bnlab.experiments.torchrun import run_under_torchrun
 from bnlab.functional import moments
 from bnlab.training.repeatable import exactly
@@ -170,7 +170,7 @@ def train_on_processes(
         ]
     found = {}
     for deal, rows in task["rows"].items():
-        network = new_network(seed)
+        network = untrained(seed)
         before = network.linear1(data.train.inputs[rows[0]]).detach()
         alone = [moments(share, 0) for share in before.split(shares)]
         whole = train(network, network, task, rows, slice(None), 1)
@@ -211,7 +211,7 @@ def _join(ranks: list[tuple[dict[str, Tensor], dict[str, Tensor]]], test: Split)
 
 @torch.no_grad()
 def _accuracy(state: dict[str, Tensor], test: Split) -> float:
-    network = new_network(0)
+    network = untrained(0)
     network.load_state_dict(state)
     right: Tensor = network.eval()(test.inputs).argmax(1) == test.targets
     return right.double().mean().item()

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from bnlab import data
 from bnlab.distributed import combine_moments
-from bnlab.experiments.one_process import new_network
+from bnlab.experiments.one_process import untrained
 from bnlab.experiments.processes import DEALS, FIRST, SAME, WAYS, train_on_processes
 from bnlab.functional import moments
 
@@ -48,7 +48,7 @@ def test_each_by_itself_normalises_its_own_share(found):
     for way, shares in (("BatchNorm", SHARES), ("SyncBatchNorm", (sum(SHARES),))):
         outputs, gradients, means = [], [], []
         for share in rows.split(shares):
-            network = new_network(0)
+            network = untrained(0)
             batch = DIGITS.train.inputs[share].double().requires_grad_()
             outputs.append(network(batch))
             loss = cross_entropy(outputs[-1], DIGITS.train.targets[share], reduction="sum")
@@ -72,7 +72,7 @@ def find_first_batch(result):
             for half, share in zip(halves, SHARES, strict=True)
         ]
     )
-    before = new_network(0).linear1(DIGITS.train.inputs[rows].double())
+    before = untrained(0).linear1(DIGITS.train.inputs[rows].double())
     mean, _ = moments(before[: SHARES[0]], 0)
     torch.testing.assert_close(mean[0].detach(), result.mean[0])
     return rows
@@ -104,5 +104,5 @@ def test_shares_that_make_no_sense(shares):
 
 
 def test_the_network_has_torchs_norms_to_convert():
-    kinds = {type(module) for module in new_network(0).modules()}
+    kinds = {type(module) for module in untrained(0).modules()}
     assert nn.BatchNorm1d in kinds
