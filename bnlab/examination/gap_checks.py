@@ -117,10 +117,10 @@ def find_channels_astray(norms: list[Norm], flow: Flow) -> Iterator[Finding]:
         if norm.name not in flow.measured:
             continue
         shift, ratio = distances(norm, flow)
-        changed = _changed(flow)
         # Where hardly anything varies, in the batches or in training, a mean says nothing.
         astray = (shift > most) & (ratio > 1 / 3) & (ratio < 3)
         if astray.any():
+            changed = _changed(flow)
             off = float(shift[astray].max())
             yield Finding(
                 "eval-far-from-train",

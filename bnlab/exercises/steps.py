@@ -146,14 +146,20 @@ def standardize(x: Tensor, mean: Tensor, var: Tensor, eps: float, way: Way) -> T
     return centred / root(var, eps, way)
 
 
-def forward(x: Tensor, weight: Tensor, bias: Tensor, eps: float, way: Way) -> Tensor:
-    """Normalise a batch by its own statistics."""
+def moments_to_normalise(x: Tensor, way: Way) -> tuple[tuple[int, ...], Tensor, Tensor]:
+    """Return what is averaged over, the batch's mean and its variance."""
     check_dtype(x, way)
     dim = axes(x, way)
     mean = x.mean(dim, keepdim=True)
     var = variance(x, mean, dim, way)
     if "unbiased-normalising" in way:
         var = var * unbiased(x, dim)
+    return dim, mean, var
+
+
+def forward(x: Tensor, weight: Tensor, bias: Tensor, eps: float, way: Way) -> Tensor:
+    """Normalise a batch by its own statistics."""
+    _, mean, var = moments_to_normalise(x, way)
     return scale_and_shift(standardize(x, mean, var, eps, way), weight, bias, way)
 
 
@@ -214,12 +220,7 @@ def backward(
     grad_output: Tensor, x: Tensor, weight: Tensor, eps: float, way: Way
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of x, weight and bias."""
-    check_dtype(x, way)
-    dim = axes(x, way)
-    mean = x.mean(dim, keepdim=True)
-    var = variance(x, mean, dim, way)
-    if "unbiased-normalising" in way:
-        var = var * unbiased(x, dim)
+    dim, mean, var = moments_to_normalise(x, way)
     divisor = root(var, eps, way)
     normalized = (x - mean) / divisor
     g = grad_output

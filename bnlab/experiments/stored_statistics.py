@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bnlab import training
 from bnlab.data import Dataset
+from bnlab.experiments.running_spread import into_first_norm
 from bnlab.functional import moments
 from bnlab.layers import BatchNorm1d
 from bnlab.models.partial import find_batch_norms
@@ -79,11 +80,7 @@ def store_statistics(
     """
     model = copy.deepcopy(model).eval()
     first = find_batch_norms(model)[0]
-    seen: list[Tensor] = []
-    handle = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    model(data.train.inputs)
-    handle.remove()
-    values = seen[0]
+    values = into_first_norm(model, data.train.inputs)
     mean, var = (each.squeeze(0) for each in moments(values, 0))
     norm = BatchNorm1d(values.shape[1], momentum=momentum).to(dtype)
     assert norm.running_mean is not None
