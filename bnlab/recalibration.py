@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import chain
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bnlab.distributed.moments import Moments, all_but_channels, combine_moments
+from bnlab.borrowing import in_mode, same_random_numbers
+from bnlab.distributed.moments import Moments, combine_moments, exact_moments
+from bnlab.examination.inputs import input_of
 from bnlab.freezing import is_frozen
-from bnlab.functional import moments
 from bnlab.layers.kinds import BATCH_NORMS, keeps_statistics
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -97,7 +95,7 @@ def recalibrate(model: Model, batches: Iterable[Any]) -> Model:
         if held is not None
     ]
     try:
-        with _eval_mode(model):
+        with in_mode(model, training=False):
             reached = True
             while waiting and reached:
                 reached = _recalibrate_first(model, batches, waiting)
@@ -121,13 +119,13 @@ def _recalibrate_first(
             chosen.append(layer)
         values = args[0] if args else kwargs["input"]
         if layer is chosen[0] and values.dim() > 1 and values.numel() > 0:
-            parts.append(_moments_of(values))
+            parts.append(exact_moments(values))
 
     handles = [layer.register_forward_pre_hook(see, with_kwargs=True) for layer in waiting]
     try:
-        with _same_random_numbers(model):
+        with same_random_numbers([_device_of(model)]):
             for batch in batches:
-                values, known = _input_of(batch).to(_device_of(model)), len(parts)
+                values, known = input_of(batch).to(_device_of(model)), len(parts)
                 model(values)
                 number += 1
                 if not all(each.isfinite().all() for part in parts[known:] for each in part):
@@ -140,13 +138,6 @@ def _recalibrate_first(
     if chosen:
         _store(chosen[0], waiting.pop(chosen[0]), parts, number)
     return bool(chosen)
-
-
-def _moments_of(values: Tensor) -> Moments:
-    # Apple's accelerator has no float64; what is one value a channel goes to the CPU.
-    wide = values if values.is_mps else values.double()
-    mean, var = (each.flatten().cpu().double() for each in moments(wide, all_but_channels(values)))
-    return Moments(torch.tensor(values.numel() / values.shape[1]).double(), mean, var)
 
 
 def _store(layer: Any, name: str, parts: list[Moments], batches: int) -> None:
@@ -179,38 +170,5 @@ def _not_finite(name: str, number: int, values: Tensor) -> str:
     )
 
 
-def _input_of(batch: Any) -> Tensor:
-    values = batch[0] if isinstance(batch, tuple | list) and batch else batch
-    if not isinstance(values, Tensor):
-        raise TypeError(
-            "a batch is a tensor or a tuple that begins with one, got "
-            f"{type(batch).__name__}: pass (your_input(batch) for batch in batches)"
-        )
-    return values
-
-
 def _device_of(model: nn.Module) -> torch.device:
     return next(chain(model.parameters(), model.buffers())).device
-
-
-@contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
-    before = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
-
-
-@contextmanager
-def _same_random_numbers(model: nn.Module) -> Iterator[None]:
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    device = _device_of(model)
-    try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002

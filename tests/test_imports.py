@@ -23,11 +23,12 @@ MIDDLE = {"conversion", "distributed", "freezing", "models"}
 BASE = {"functional", "layers"}
 MAY_IMPORT = {
     "functional": set(),
+    "borrowing": set(),
     "data": set(),
     "layers": {"functional"},
     "keras_twin": {"layers"},
     **dict.fromkeys(MIDDLE, BASE),
-    **{name: BASE | MIDDLE | USES | {"data"} for name in USES},
+    **{name: BASE | MIDDLE | USES | {"borrowing", "data"} for name in USES},
     "plots": {"plots", "recording", "comparison", "training", "examination"},
 }
 HEAVY = {"matplotlib", "ipywidgets", "sklearn", "tqdm", "keras", "IPython", "pandas", "PIL"}

@@ -62,6 +62,14 @@ def combine_moments(size: Tensor, mean: Tensor, var: Tensor) -> Moments:
     return Moments(size.sum(), joint, (share * (var + (mean - joint).square())).sum(0))
 
 
+def exact_moments(input: Tensor) -> Moments:
+    """Return the moments of a batch (N, C) or (N, C, *), in float64 and on the CPU."""
+    # Apple's accelerator has no float64; what is one value a channel goes to the CPU.
+    wide = input if input.is_mps else input.double()
+    mean, var = (each.flatten().cpu().double() for each in moments(wide, all_but_channels(input)))
+    return Moments(torch.tensor(input.numel() / input.shape[1]).double(), mean, var)
+
+
 @torch.no_grad()
 def gather_moments(input: Tensor, group: dist.ProcessGroup) -> Moments:
     """Return the moments that `input` and the inputs of all other processes have together.

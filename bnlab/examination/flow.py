@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bnlab.borrowing import same_random_numbers
+from bnlab.distributed.moments import Moments, combine_moments, exact_moments
 from bnlab.examination.inputs import take
 from bnlab.examination.neighbours import Pairs, has_idle_bias
 from bnlab.examination.norms import STATISTICS, Norm
-from bnlab.examination.undisturbed import same_random_numbers, undisturbed
-from bnlab.functional import moments
+from bnlab.examination.undisturbed import devices_of, undisturbed
 
 KEPT = 4096
 """Values that are kept of an output for each sample."""
@@ -22,11 +23,10 @@ KEPT = 4096
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """What reached a norm in one call: its shape, and mean and biased variance of each channel."""
+    """What reached a norm in one call: its shape, and the moments of each channel."""
 
     shape: tuple[int, ...]
-    mean: Tensor
-    var: Tensor
+    moments: Moments
 
     @property
     def count(self) -> int:
@@ -143,7 +143,7 @@ class _Passes:
                 norm.module.training = self.training and not norm.frozen
         outputs = []
         # Alike in every pass, for layers that draw numbers in eval mode too.
-        with same_random_numbers(self.model):
+        with same_random_numbers(devices_of(self.model)):
             for values in self.inputs:
                 if self.training:
                     for norm in self.norms:
@@ -170,12 +170,12 @@ class _Passes:
                     return
                 self.pair(values, norm)
                 if self.training:
-                    call = _describe(values)
+                    call = Call(tuple(values.shape), exact_moments(values))
                     self.flow.calls[norm.name][-1].append(call)
                     if norm.name in self.own:
                         # In eval mode with the batch's statistics: what train mode computes, but
                         # for one value a channel too, and for layers that refuse this device.
-                        self.put(norm.name, (call.mean, call.var))
+                        self.put(norm.name, call.moments[1:])
 
             if norm.module is not None:
                 yield norm.module, before
@@ -208,19 +208,9 @@ class _Passes:
 
 def pool(calls: list[Call]) -> tuple[Tensor, Tensor]:
     """Mean and unbiased variance of all values of several calls."""
-    counts = torch.tensor([float(call.count) for call in calls], dtype=torch.float64)[:, None]
-    means = torch.stack([call.mean for call in calls])
-    squares = torch.stack([call.var for call in calls])
-    total = counts.sum()
-    mean = (counts * means).sum(0) / total
-    var = (counts * (squares + (means - mean).square())).sum(0) / (total - 1).clamp(min=1)
-    return mean, var
-
-
-def _describe(values: Tensor) -> Call:
-    wide = values.detach() if values.is_mps else values.detach().double()
-    mean, var = moments(wide, [d for d in range(values.dim()) if d != 1])
-    return Call(tuple(values.shape), mean.flatten().cpu().double(), var.flatten().cpu().double())
+    parts = [torch.stack(each) for each in zip(*(call.moments for call in calls), strict=True)]
+    size, mean, var = combine_moments(*parts)
+    return mean, var * (size / (size - 1).clamp(min=1))
 
 
 def _statistics(norm: Norm) -> tuple[Tensor, Tensor]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Generator, Tensor, nn
+
+from bnlab.borrowing import same_random_numbers
 
 
 @contextmanager
@@ -31,7 +31,8 @@ def undisturbed(model: nn.Module, batches: object) -> Iterator[None]:
         for own, name, buffer in kept:
             own[name] = copies.setdefault(id(buffer), buffer.detach().clone())
         with (
-            same_random_numbers(model, batches),
+            same_random_numbers(devices_of(model)),
+            _same_loader(batches),
             torch.inference_mode(False),
             torch.no_grad(),
         ):
@@ -43,19 +44,19 @@ def undisturbed(model: nn.Module, batches: object) -> Iterator[None]:
             module.training = training
 
 
+def devices_of(model: nn.Module) -> set[torch.device]:
+    """Where the model's tensors lie."""
+    return {tensor.device for tensor in chain(model.parameters(), model.buffers())}
+
+
 @contextmanager
-def same_random_numbers(model: nn.Module, batches: Any = None) -> Iterator[None]:
-    """Put back torch's, Python's and NumPy's generators, and those of a loader."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+def _same_loader(batches: Any) -> Iterator[None]:
+    """Put back a loader's own generators."""
     holders = (batches, getattr(batches, "sampler", None))
     generators = [getattr(holder, "generator", None) for holder in holders]
     own = [(g, g.get_state()) for g in generators if isinstance(g, Generator)]
-    devices = {t.device for t in chain(model.parameters(), model.buffers()) if t.is_cuda}
     try:
-        with torch.random.fork_rng(devices=list(devices)):
-            yield
+        yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
         for generator, state in own:
             generator.set_state(state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import signal
 import threading
 import traceback
@@ -11,8 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-import numpy as np
 import torch
+
+from bnlab.borrowing import same_random_numbers
 
 Kind = Literal["not yet", "raises", "hangs", "nonsense"]
 Result = TypeVar("Result")
@@ -87,19 +87,15 @@ def _say(error: BaseException) -> str:
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Put generators and torch's defaults back afterwards; begin with the usual ones."""
-    # The old generator of numpy, too: it is the one that code draws from without a word.
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     dtype = torch.get_default_dtype()
     device = torch.get_default_device()
     # Entered only where it is needed, since it slows every call of torch.
     on_cpu = contextlib.nullcontext() if device.type == "cpu" else torch.device("cpu")
-    with torch.random.fork_rng(devices=[]), on_cpu, torch.enable_grad():
+    with same_random_numbers(), on_cpu, torch.enable_grad():
         torch.set_default_dtype(torch.float32)
         try:
             yield
         finally:
-            random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002
             torch.set_default_dtype(dtype)
 
 

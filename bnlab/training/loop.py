@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from bnlab.borrowing import in_mode
 from bnlab.data import Dataset, Split
 from bnlab.recording import record as record_statistics
 from bnlab.training.checks import check_data, check_schedule, check_scores, count_classes
@@ -111,7 +112,7 @@ def fit(
     start = time.perf_counter()
 
     with ExitStack() as during:
-        during.enter_context(_mode(model, training=True))
+        during.enter_context(in_mode(model, training=True))
         during.enter_context(torch.random.fork_rng(devices=[]))
         during.enter_context(torch.enable_grad())
         bar = during.enter_context(_bar(epochs * (len(train.targets) // batch_size), progress))
@@ -183,7 +184,7 @@ def batches(samples: int, batch_size: int, order: torch.Generator) -> list[Tenso
 def _evaluate(model: nn.Module, split: Split, batch_size: int) -> tuple[float, float]:
     """Mean loss and accuracy in eval mode."""
     loss, right = 0.0, 0
-    with _mode(model, training=False), torch.no_grad():
+    with in_mode(model, training=False), torch.no_grad():
         for inputs, targets in zip(
             split.inputs.split(batch_size), split.targets.split(batch_size), strict=True
         ):
@@ -191,18 +192,6 @@ def _evaluate(model: nn.Module, split: Split, batch_size: int) -> tuple[float, f
             loss += float(cross_entropy(scores, targets, reduction="sum"))
             right += int(((scores.argmax(1) == targets) & scores.isfinite().all(1)).sum())
     return loss / len(split.targets), right / len(split.targets)
-
-
-@contextmanager
-def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """Put all modules in one mode, and each back in its own: one may have been frozen."""
-    before = [(module, module.training) for module in model.modules()]
-    try:
-        model.train(training)
-        yield
-    finally:
-        for module, was in before:
-            module.training = was
 
 
 @contextmanager
