@@ -7,6 +7,7 @@ from bnlab.exercises.forward import check_forward
 from bnlab.exercises.freezing import check_freezing
 from bnlab.exercises.group_norm import check_group_norm
 from bnlab.exercises.modes import check_modes
+from bnlab.exercises.progress import hand_in
 from bnlab.exercises.running import check_running_update
 from bnlab.exercises.saving import check_saving
 from bnlab.exercises.verdict import Example, Hint, Mistake, Verdict
@@ -25,4 +26,5 @@ __all__ = [
     "check_modes",
     "check_running_update",
     "check_saving",
+    "hand_in",
 ]
