@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="bnlab-runs-")
     environment = pytest.MonkeyPatch()
     environment.setenv("BNLAB_CACHE", folder.name)
+    environment.setenv("BNLAB_PROGRESS", str(Path(folder.name, "progress.json")))
     for clean in (folder.cleanup, environment.undo):
         config.add_cleanup(clean)
 
