@@ -89,10 +89,33 @@ def cells_short(notebook: NotebookNode) -> Iterator[str]:
         yield f"a code cell has {max(sizes)} lines, more than 15"
 
 
+def is_exercise(cell: NotebookNode) -> bool:
+    """Whether a reader writes in it."""
+    return "exercise" in cell.metadata.get("tags", [])
+
+
+def is_check(cell: NotebookNode) -> bool:
+    return bool(cell.metadata.get("nbgrader", {}).get("grade"))
+
+
 def no_class(notebook: NotebookNode) -> Iterator[str]:
-    for node in definitions(notebook):
-        if isinstance(node, ast.ClassDef):
-            yield f"class {node.name} belongs in the package"
+    for cell in code(notebook):
+        for node in ast.walk(tree(cell)):
+            if isinstance(node, ast.ClassDef) and not is_exercise(cell):
+                yield f"class {node.name} belongs in the package"
+
+
+def exercises_checked(notebook: NotebookNode) -> Iterator[str]:
+    cells = code(notebook)
+    for place, cell in enumerate(cells):
+        if is_exercise(cell) and not any(map(is_check, cells[place + 1 : place + 4])):
+            yield f"nothing checks the exercise {cell.source!r:.60}"
+        if is_check(cell):
+            key = cell.metadata.nbgrader.grade_id
+            if f'hand_in("{key}", ' not in cell.source:
+                yield f"the check of {key} hands in something else: {cell.source!r}"
+            if not any(map(is_exercise, cells[max(place - 3, 0) : place])):
+                yield f"the check of {key} has no exercise before it"
 
 
 def no_copy_of_the_package(notebook: NotebookNode) -> Iterator[str]:
@@ -168,9 +191,10 @@ def no_interact(notebook: NotebookNode) -> Iterator[str]:
 
 
 RULES: list[Rule] = [
-    run_in_order, outputs_saved, cells_short, no_class, no_copy_of_the_package, words_beside_code,
-    title_is_a_verb, says_what_it_takes, ends_with_more, pictures_beside_widgets, no_widget_state,
-    no_skipped_cell, rounded_numbers, no_semicolon, no_interact,
+    run_in_order, outputs_saved, cells_short, no_class, exercises_checked, no_copy_of_the_package,
+    words_beside_code, title_is_a_verb, says_what_it_takes, ends_with_more,
+    pictures_beside_widgets, no_widget_state, no_skipped_cell, rounded_numbers, no_semicolon,
+    no_interact,
 ]  # fmt: skip
 
 
@@ -231,6 +255,14 @@ def with_source(notebook: NotebookNode, source: str) -> None:
     notebook.cells[2].source = source
 
 
+def with_exercise(notebook: NotebookNode, *, key: str = "00-mean", check: bool = True) -> None:
+    answer, asked = notebook.cells[1:3]
+    answer.update(source="class Mean:\n    ...", metadata={"tags": ["exercise"]})
+    if check:
+        asked.metadata.nbgrader = NotebookNode(grade=True, grade_id=key)
+    asked.source = 'print(hand_in("00-mean", check_mean(Mean)))'
+
+
 VIEW = new_output("display_data", data={WIDGET: {"model_id": "a"}, "text/plain": "Live"})
 RAW = new_output("stream", name="stdout", text="0.123456789\n")
 BAD: list[tuple[Rule, Callable[[NotebookNode], object]]] = [
@@ -240,6 +272,9 @@ BAD: list[tuple[Rule, Callable[[NotebookNode], object]]] = [
     (cells_short, lambda n: with_source(n, "x = 1\n" * 16)),
     (cells_short, lambda n: [c.update(source="x = 1\n" * 6) for c in n.cells[1:3]]),
     (no_class, lambda n: with_source(n, "class Layer:\n    pass")),
+    (exercises_checked, lambda n: with_exercise(n, check=False)),
+    (exercises_checked, lambda n: with_exercise(n, key="00-average")),
+    (exercises_checked, lambda n: (with_exercise(n), n.cells[1].metadata.clear())),
     (no_copy_of_the_package, lambda n: with_source(n, "def moments(x):\n    return x.mean()")),
     (words_beside_code, lambda n: n.cells.extend(new_markdown_cell("more") for _ in range(3))),
     (words_beside_code, lambda n: n.cells.pop()),
@@ -261,6 +296,13 @@ BAD: list[tuple[Rule, Callable[[NotebookNode], object]]] = [
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_a_good_notebook_passes(rule: Rule) -> None:
     assert not list(rule(good()))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_a_notebook_with_an_exercise_passes(rule: Rule) -> None:
+    notebook = good()
+    with_exercise(notebook)
+    assert not list(rule(notebook))
 
 
 @pytest.mark.parametrize(("rule", "spoil"), BAD, ids=lambda each: each.__name__)
