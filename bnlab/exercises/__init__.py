@@ -1,5 +1,6 @@
 """Checkers for exercises: they say which mistake it is, where it shows, and give hints."""
 
+from bnlab.exercises.answers import hand_in
 from bnlab.exercises.backward import check_backward
 from bnlab.exercises.batch_norm import check_batch_norm
 from bnlab.exercises.folding import check_folding
@@ -7,7 +8,6 @@ from bnlab.exercises.forward import check_forward
 from bnlab.exercises.freezing import check_freezing
 from bnlab.exercises.group_norm import check_group_norm
 from bnlab.exercises.modes import check_modes
-from bnlab.exercises.progress import hand_in
 from bnlab.exercises.running import check_running_update
 from bnlab.exercises.saving import check_saving
 from bnlab.exercises.verdict import Example, Hint, Mistake, Verdict
