@@ -8,6 +8,7 @@ from bnlab.exercises.forward import check_forward
 from bnlab.exercises.freezing import check_freezing
 from bnlab.exercises.group_norm import check_group_norm
 from bnlab.exercises.modes import check_modes
+from bnlab.exercises.overview import Progress, progress
 from bnlab.exercises.running import check_running_update
 from bnlab.exercises.saving import check_saving
 from bnlab.exercises.verdict import Example, Hint, Mistake, Verdict
@@ -16,6 +17,7 @@ __all__ = [
     "Example",
     "Hint",
     "Mistake",
+    "Progress",
     "Verdict",
     "check_backward",
     "check_batch_norm",
@@ -27,4 +29,5 @@ __all__ = [
     "check_running_update",
     "check_saving",
     "hand_in",
+    "progress",
 ]

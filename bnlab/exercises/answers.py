@@ -61,7 +61,7 @@ def hand_in(exercise: str, verdict: Verdict) -> Verdict:
 def progress_file() -> Path:
     """Where answers are kept: the file that a link leads to, not the link."""
     name = os.environ.get("BNLAB_PROGRESS") or "progress.json"
-    return Path(os.path.realpath(os.path.expanduser(name)))
+    return Path(os.path.realpath(Path(name).expanduser()))
 
 
 def read_answers(path: Path) -> Answers:
@@ -131,4 +131,4 @@ def _claim(draft: Path) -> None:
 
 
 PATIENCE = 2.0
-"""Seconds to wait for another notebook; one that takes longer has crashed: it needs milliseconds."""
+"""Seconds to wait for another notebook; it needs milliseconds, and if longer, it has crashed."""
