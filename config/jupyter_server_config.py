@@ -15,3 +15,11 @@ class PromptConnection(ZMQChannelsWebsocketConnection):
 
 c = get_config()  # noqa: F821 - Jupyter runs this file with that name defined
 c.ServerApp.kernel_websocket_connection_class = PromptConnection
+
+# What teachers grade with would only be in a reader's way. labconfig/page_config.json hides its
+# menus; a JupyterLab that is not given this folder has them.
+NBGRADER = ("assignment_list", "course_list", "formgrader", "validate_assignment")
+c.ServerApp.jpserver_extensions = {
+    **{f"nbgrader.server_extensions.{name}": False for name in NBGRADER},
+    "notebook": False,
+}
