@@ -7,6 +7,7 @@ from bnlab.exercises.folding import check_folding
 from bnlab.exercises.forward import check_forward
 from bnlab.exercises.freezing import check_freezing
 from bnlab.exercises.group_norm import check_group_norm
+from bnlab.exercises.mended import mended
 from bnlab.exercises.modes import check_modes
 from bnlab.exercises.overview import Progress, progress
 from bnlab.exercises.running import check_running_update
@@ -29,5 +30,6 @@ __all__ = [
     "check_running_update",
     "check_saving",
     "hand_in",
+    "mended",
     "progress",
 ]

@@ -1,0 +1,91 @@
+"""What is seen of a function that normalises, or moves running statistics, if it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bnlab import data
+from bnlab.data import Dataset
+
+Forward = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+Update = Callable[..., tuple[Tensor, Tensor] | None]
+SIZES = (2, 3, 4, 6, 8, 16, 32, 64)
+EPS = 1e-5
+
+
+def normalise(forward: Forward, x: Tensor, eps: float = EPS) -> Tensor:
+    """Let a function normalise with a scale of 1 and a shift of 0; the input stays as it is."""
+    c = x.shape[1]
+    return forward(x.clone(), torch.ones(c), torch.zeros(c), eps)
+
+
+def channel_moments(forward: Forward, digits: Dataset) -> Tensor:
+    """Mean and standard deviation of each of eight normalised channels, (2, 8)."""
+    y = normalise(forward, eight_channels(digits))
+    return torch.stack((y.mean((0, 2, 3)), y.std((0, 2, 3), correction=0)))
+
+
+def feature_map(forward: Forward, digits: Dataset) -> Tensor:
+    """The first digit's first channel of eight, normalised, scaled and shifted, (8, 8)."""
+    draws = torch.Generator().manual_seed(0)
+    weight, bias = 1 + 0.5 * torch.randn(8, generator=draws), 1.5 * torch.randn(8, generator=draws)
+    return forward(eight_channels(digits), weight, bias, EPS)[0, 0]
+
+
+def eight_channels(digits: Dataset) -> Tensor:
+    """What an untrained convolution finds in 64 digits, (64, 8, 8, 8)."""
+    draws = torch.Generator().manual_seed(1)
+    kernels = torch.randn(8, 1, 3, 3, generator=draws)
+    bias = 2 * torch.randn(8, generator=draws)
+    return torch.nn.functional.conv2d(digits.test.inputs[:64], kernels, bias, padding=1)
+
+
+def spread_by_size(forward: Forward) -> Tensor:
+    """Standard deviation of what comes out of batches of each of `SIZES`, (8)."""
+    x = data.synthetic((max(SIZES), 500))
+    outputs = [normalise(forward, x[:n]) for n in SIZES]
+    return torch.stack([y.std(0, correction=0).mean() for y in outputs])
+
+
+def pixel_spread(forward: Forward, digits: Dataset) -> Tensor:
+    """Standard deviation of each normalised pixel of digits with a sensor's faint noise, (8, 8)."""
+    x = digits.train.inputs.flatten(1)
+    noise = data.synthetic(x.shape, std=1e-4)
+    return normalise(forward, x + noise).std(0, correction=0).view(8, 8)
+
+
+def inputs_at(mean: float, n: int) -> Tensor:
+    """Return n values of spread 1 about a mean, in float32, (n, 1)."""
+    return mean + data.synthetic((n, 1), seed=1)
+
+
+def outputs_at(forward: Forward, x: Tensor) -> Tensor:
+    """What comes out of one channel, (n)."""
+    return normalise(forward, x).squeeze(1)
+
+
+def mean_path(update: Update, x: Tensor, momentum: float = 0.1, size: int = 16) -> Tensor:
+    """The running mean of the first channel at the start and after each batch, (T)."""
+    return _paths(update, x, momentum, size)[0][:, 0]
+
+
+def variance_path(update: Update, x: Tensor, momentum: float = 0.1, size: int = 4) -> Tensor:
+    """The running variance after each batch, averaged over channels, (T)."""
+    return _paths(update, x, momentum, size)[1].mean(1)
+
+
+def _paths(update: Update, x: Tensor, momentum: float, size: int) -> tuple[Tensor, Tensor]:
+    c = x.shape[1]
+    now: Any = (torch.zeros(c), torch.ones(c))
+    path = [now]
+    for batch in x.split(size):
+        mean, var = (each.clone() for each in now)
+        # As the exercise allows: new ones are returned, or the old ones changed in place.
+        now = update(mean, var, batch.clone(), momentum) or (mean, var)
+        path.append(tuple(each.clone() for each in now))
+    means, variances = zip(*path, strict=True)
+    return torch.stack(means), torch.stack(variances)
