@@ -12,6 +12,7 @@ import re
 from collections.abc import Generator, Iterable, Iterator
 from difflib import unified_diff
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,17 @@ def pytest_collect_file(
 
 class Notebook(IPyNbFile):
     """A notebook whose cells compare in the way of this file."""
+
+    def setup(self) -> None:
+        # What one hands in is not to change what another shows.
+        self.answers = TemporaryDirectory(prefix="bnlab-answers-")
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("BNLAB_PROGRESS", str(Path(self.answers.name, "progress.json")))
+            super().setup()
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.answers.cleanup()
 
     def collect(self) -> Iterator["Cell"]:
         for cell in super().collect():

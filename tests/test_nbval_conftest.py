@@ -104,6 +104,10 @@ def embedded(data: str) -> nbformat.NotebookNode:
 CLEAN = {
     "nothing printed": Planted("x = 1"),
     "same text": Planted("print('mean 0')", [out("mean 0\n")]),
+    "answers of its own": Planted(
+        "import os; print(os.environ['BNLAB_PROGRESS'].split(os.sep)[-2][:14])",
+        [out("bnlab-answers-\n")],
+    ),
     "last decimal": Planted("print(0.1235)", [out("0.1234\n")]),
     "rounding noise": Planted("print(4.8e-07)", [out("9.5e-07\n")]),
     "sign of zero": Planted("print('[-0.00, 1.00]')", [out("[ 0.00, 1.00]\n")]),
