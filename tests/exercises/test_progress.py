@@ -272,6 +272,7 @@ def test_a_folder_that_may_not_be_written_is_named(monkeypatch: pytest.MonkeyPat
     with TemporaryDirectory() as name, ExitStack() as afterwards:
         write(Path(name, "02-build.ipynb"), check("02-forward"))
         monkeypatch.setenv("BNLAB_PROGRESS", f"{name}/progress.json")
+        hand_in("02-old", PASSED)
         Path(name).chmod(0o555)
         afterwards.callback(Path(name).chmod, 0o755)
         if os.geteuid() == 0:  # who may write everywhere
@@ -280,6 +281,7 @@ def test_a_folder_that_may_not_be_written_is_named(monkeypatch: pytest.MonkeyPat
         with pytest.warns(UserWarning, match="Permission denied"):
             hand_in("02-forward", PASSED)
         assert progress(name).count("open") == 1
+        hand_in("02-old", PASSED)  # without a warning: nothing is to be written
 
 
 # What is shown
