@@ -273,6 +273,7 @@ def test_a_folder_that_may_not_be_written_is_named(monkeypatch: pytest.MonkeyPat
         write(Path(name, "02-build.ipynb"), check("02-forward"))
         monkeypatch.setenv("BNLAB_PROGRESS", f"{name}/progress.json")
         hand_in("02-old", PASSED)
+        assert progress(name).elsewhere == ("02-old",)
         Path(name).chmod(0o555)
         afterwards.callback(Path(name).chmod, 0o755)
         if os.geteuid() == 0:  # who may write everywhere
