@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -45,9 +44,8 @@ class TryUpdate(Sweep[Beside]):
         ax = figure.subplots()
         mean = self.pixels.mean().item()
         ax.axhline(mean, color="black", linewidth=1.4, linestyle=":", label="all digits")
-        batches = torch.arange(len(result.right))
-        artists = draw_beside(ax, batches, result, marks=False)
-        ax.legend(loc="lower right")
+        artists = draw_beside(ax, range(len(result.right)), result, marks=False)
+        ax.legend(loc="lower center", ncols=3)
         ax.set(xlabel="batches seen", ylabel="running mean", ylim=(-0.05, 0.75))
         return artists
 

@@ -13,10 +13,7 @@ from typing import Any
 
 from bnlab.exercises.verdict import Hint, Verdict
 
-AS_GIVEN = (
-    "This is the code as it was given. Find the bug and mend it; verdict.hint() asks you a "
-    "question about it, and asked again a more pointed one."
-)
+AS_GIVEN = "This is the code as it was given. verdict.hint() asks you a question about it."
 
 
 def mended(check: Callable[[Any], Verdict], answer: Any, *, was: str) -> Verdict:

@@ -30,10 +30,11 @@ def channel_moments(forward: Forward, digits: Dataset) -> Tensor:
 
 
 def feature_map(forward: Forward, digits: Dataset) -> Tensor:
-    """The first digit's first channel of eight, normalised, scaled and shifted, (8, 8)."""
+    """The first of eight channels of a 0, normalised, scaled and shifted, (8, 8)."""
     draws = torch.Generator().manual_seed(0)
     weight, bias = 1 + 0.5 * torch.randn(8, generator=draws), 1.5 * torch.randn(8, generator=draws)
-    return forward(eight_channels(digits), weight, bias, EPS)[0, 0]
+    zero = int((digits.test.targets == 0).nonzero()[0])
+    return forward(eight_channels(digits), weight, bias, EPS)[zero, 0]
 
 
 def eight_channels(digits: Dataset) -> Tensor:

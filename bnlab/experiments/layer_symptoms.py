@@ -51,7 +51,7 @@ def sit_exams(cls: Norm, trained: nn.Module, digits: Dataset) -> Tensor:
     return torch.stack(results)
 
 
-ORDERS = ("shuffled", "class by class", "faint ones first", "shuffled\nas before")
+ORDERS = ("shuffled", "class by class", "faint ones first", "shuffled again")
 
 
 def in_company(

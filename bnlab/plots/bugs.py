@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 RIGHT, YOURS = "#0072B2", "#D55E00"
@@ -80,6 +81,8 @@ def draw_beside(
     (right,) = ax.plot(x, result.right.numpy(), label=NAMES[0], **(FIRM | broad | bare))
     (yours,) = ax.plot(x, result.yours.numpy(), label=NAMES[1], **(SHARP | thin | bare))
     ax.legend()
+    if isinstance(x, range):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     artists = BesideArtists(right, yours, _draw_note(ax))
     artists.update(result)
     return artists
@@ -196,7 +199,9 @@ def draw_outputs(ax: Axes, side: Axes, result: Outputs, *, reach: float = 5.0) -
     (right,) = ax.plot([], [], linestyle="", **(FIRM | {"markersize": 11}))
     (yours,) = ax.plot([], [], linestyle="", **SHARP)
     spreads = tuple(
-        side.text(0, 0.7 - 0.15 * i, "", size=15, color=colour, weight="bold")
+        side.text(
+            0, 0.7 - 0.15 * i, "", size=15, color=colour, weight="bold", transform=side.transAxes
+        )
         for i, colour in enumerate((RIGHT, YOURS))
     )
     side.plot([-0.08], [0.725], transform=side.transAxes, clip_on=False, **FIRM)
