@@ -76,18 +76,18 @@ def read_lessons(folder: Path) -> tuple[list[Lesson], list[str]]:
 
 def _tasks(path: Path, cells: list[dict[str, Any]]) -> tuple[str, list[Task]]:
     """The notebook's title and the exercises of its cells."""
-    title = heading = ""
+    title = heading = place = ""
     tasks = []
     for cell in cells:
         source = cell.get("source", "")
         text = source if isinstance(source, str) else "".join(source)
         if cell["cell_type"] == "markdown":
             for heading in _headings(text):
-                title = title or heading
+                title, place = title or heading, cell.get("id", "")
         check = cell.get("metadata", {}).get("nbgrader", {})
         if check.get("grade") and not check.get("task"):
             key = str(check["grade_id"])
-            tasks.append(Task(key, _aim(heading) or key, _link(path, heading)))
+            tasks.append(Task(key, _aim(heading) or key, _link(path, place)))
     return re.sub(r"^\d+\W+", "", title) or path.stem, tasks
 
 
@@ -111,8 +111,6 @@ def plain(markdown: str) -> str:
     return re.sub(r"[`*]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", markdown))
 
 
-def _link(path: Path, heading: str = "") -> str:
-    """The address of a notebook, or of a heading in it as JupyterLab and exported pages name it."""
-    # How mathematics reads in an address differs from one to the other.
-    place = "" if not heading or "$" in heading else f"#{quote(plain(heading).replace(' ', '-'))}"
-    return quote(path.as_posix()) + place
+def _link(path: Path, cell: str = "") -> str:
+    """The address of a notebook, or of a cell in it as JupyterLab and exported pages name it."""
+    return quote(path.as_posix()) + (f"#cell-id={quote(cell)}" if cell else "")

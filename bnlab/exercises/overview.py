@@ -118,7 +118,7 @@ class Progress:
         cell = "text-align:left;vertical-align:top;white-space:normal;padding:8px 8px 8px 0"
         return (
             '<tr style="background:transparent;border-top:1px solid #808080">'
-            f'<th scope="row" style="{cell};width:28%">'
+            f'<th scope="row" style="{cell};width:26%">'
             f"{_escape(lesson.number)} {_anchor(lesson.link, lesson.title)}<br>"
             f'<span style="font-weight:normal">{passed} of {len(lesson.tasks)} passed</span></th>'
             f'<td style="{cell}"><ul style="display:flex;flex-wrap:wrap;gap:8px;list-style:none;'
@@ -200,7 +200,7 @@ def _state(entry: Mapping[str, object] | None) -> State:
         return State("open", "open")
     status, day, slugs = (entry.get(name) for name in ("status", "day", "mistakes"))
     if status == "passed":
-        return State("passed", f"passed on {day}" if day else "passed")
+        return State("passed", f"passed {day}" if day else "passed")
     heads = {str(name): head.partition(" ")[2] for name, head in HEADS.items()}
     found = [str(slug) for slug in slugs] if isinstance(slugs, list) else []
     said = " ".join(filter(None, (_sentence(slug, alone=len(found) == 1) for slug in found)))
@@ -218,7 +218,7 @@ def _sentence(slug: str, *, alone: bool) -> str:
 def _tile(task: Task, state: State) -> str:
     wrong = f"<br>{_escape(state.wrong)}" if state.wrong else ""
     return (
-        '<li style="box-sizing:border-box;width:205px;margin:0;padding:4px 10px;'
+        '<li style="box-sizing:border-box;width:32%;min-width:180px;margin:0;padding:4px 10px;'
         f'{LOOKS[state.kind]}"><strong>{SIGNS[state.kind]}</strong> '
         f"{_anchor(task.link, task.title)}<br>{_escape(state.says)}{wrong}</li>"
     )
