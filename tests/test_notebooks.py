@@ -49,11 +49,10 @@ def tree(cell: NotebookNode) -> ast.Module:
     return ast.parse(source)
 
 
-def definitions(notebook: NotebookNode) -> list[ast.AST]:
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return [
-        node for cell in code(notebook) for node in ast.walk(tree(cell)) if isinstance(node, kinds)
-    ]
+def definitions(notebook: NotebookNode) -> list[ast.FunctionDef | ast.ClassDef]:
+    """Functions and classes; methods do not count."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return [node for cell in code(notebook) for node in tree(cell).body if isinstance(node, kinds)]
 
 
 @cache

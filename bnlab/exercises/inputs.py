@@ -77,7 +77,8 @@ def in_dimensions(x: Tensor, dim: int) -> Tensor:
     if dim == 3:
         return x.reshape(n, c, -1)
     if dim == 5:
-        return x.reshape(n, c, *x.shape[2:], 1)
+        *others, last = x.shape[2:]
+        return x.reshape(n, c, *others, -1, 2 - last % 2)
     return x
 
 

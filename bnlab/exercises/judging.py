@@ -41,7 +41,7 @@ def _judge(exercise: Exercise, attempted: Any, seconds: float) -> Verdict:
         got.append(attempt(lambda q=question: q.ask(attempted), seconds))  # type: ignore[misc]
         match got[-1]:
             case Failure(kind="not yet") if len(got) == 1:
-                return Verdict(exercise.name, "not yet")
+                return Verdict(exercise.name, "not yet", remark=NO_END * _works(attempted))
             case Failure(kind="hangs", message=message):
                 shown = Example(question.call, _given(question), "", "an answer", message)
                 return Verdict(exercise.name, "hangs", example=shown)
@@ -62,6 +62,18 @@ def _judge(exercise: Exercise, attempted: Any, seconds: float) -> Verdict:
         remark,
         _example(exercise.questions[case.wrong[0]], right[case.wrong[0]], first),
     )
+
+
+def _works(attempted: Any) -> bool:
+    """Whether there is more in it than the blank that learners are given."""
+    code = getattr(getattr(attempted, "forward", attempted), "__code__", None)
+    return bool(set(getattr(code, "co_names", ())) - {"NotImplementedError"})
+
+
+NO_END = (
+    "There is code in it, but no answer comes out: is something missing at the end, "
+    "such as a `return`?"
+)
 
 
 def _given(question: Question) -> dict[str, str]:

@@ -157,10 +157,10 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         def row(name: str, value: str) -> str:
+            left, plain = "text-align:left", "margin:0;background:none"
             return (
-                f'<tr><th scope="row" style="text-align:left">{html.escape(name)}</th>'
-                f'<td style="text-align:left"><pre style="margin:0">{html.escape(value)}</pre></td>'
-                "</tr>"
+                f'<tr><th scope="row" style="{left}">{html.escape(name)}</th>'
+                f'<td style="{left}"><pre style="{plain}">{html.escape(value)}</pre></td></tr>'
             )
 
         head = html.escape(f"{self.exercise}: {HEADS[self.status]}")

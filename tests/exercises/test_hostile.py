@@ -55,6 +55,15 @@ def test_what_is_not_answered_is_not_yet(exercise: str, answer: Any) -> None:
     assert "not yet" in repr(verdict)
 
 
+def test_a_forgotten_return_is_spoken_of() -> None:
+    def fn(x, weight, bias, eps):  # type: ignore[no-untyped-def]
+        y = (x - x.mean(0)) / (x.var(0) + eps).sqrt() * weight + bias  # noqa: F841
+
+    assert "`return`" in repr(exercises.check_forward(fn))
+    assert "`return`" not in repr(exercises.check_forward(unanswered))
+    assert "`return`" not in repr(exercises.check_forward(refuses))
+
+
 @pytest.mark.parametrize("exercise", ["modes", "batch norm"])
 @pytest.mark.parametrize("answer", [Blank, Half])
 def test_a_class_without_an_answer_is_not_yet(exercise: str, answer: type) -> None:
