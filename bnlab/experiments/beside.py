@@ -26,11 +26,11 @@ class Beside:
 
     @property
     def same(self) -> bool:
-        """Whether no picture could tell the two apart."""
+        """Whether a picture of both can hardly tell them apart: to 1 % of the largest value."""
         if self.trouble or not self.yours.isfinite().all():
             return False
         gap = (self.right - self.yours).abs().max()
-        return bool(gap <= 1e-3 * self.right.abs().max().clamp(min=1e-2))
+        return bool(gap <= 0.01 * self.right.abs().max().clamp(min=1e-2))
 
 
 def beside(measure: Callable[..., Tensor], right: Any, yours: Any, *given: Any) -> Beside:

@@ -119,7 +119,8 @@ def draw_channels(ax: Axes, result: Pair) -> list[Line2D]:
     places = torch.arange(result.right.shape[1])
     means = []
     rows = zip(NAMES, (result.right, result.yours), (FIRM, SHARP), (-0.14, 0.14), strict=True)
-    for name, (mean, std), style, offset in rows:
+    for name, values, style, offset in rows:
+        mean, std = values.masked_fill(values.isinf(), torch.nan)
         look: dict[str, Any] = {"color": style["color"], "fmt": style["marker"], "markersize": 8}
         drawn = ax.errorbar(
             (places + offset).numpy(), mean.numpy(), std.numpy(), capsize=5, label=name, **look
