@@ -13,10 +13,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from nbformat.sign import NotebookNotary
 from playwright.sync_api import BrowserContext, ViewportSize, sync_playwright
 
 ROOT = Path(__file__).parent.parent.parent
@@ -140,11 +142,15 @@ class Lab:
         for session in self.api("sessions"):
             self.api(f"sessions/{session['id']}", "DELETE")
 
-    def trust(self, *names: str) -> None:
-        """Sign notebooks as their author would: `jupyter trust`."""
-        command = [sys.executable, "-m", "jupyter", "trust", *names]
-        environment = self.environment
-        subprocess.run(command, cwd=self.folder, env=environment, check=True, capture_output=True)
+    def trusted_copy(self, name: str) -> str:
+        """The name of a copy of a notebook, signed as its author would sign it: `jupyter trust`."""
+        copy = self.folder / f"trusted-{name}"
+        shutil.copy(self.folder / name, copy)
+        # Not by that command, which takes three seconds to start.
+        notary = NotebookNotary(data_dir=self.environment["JUPYTER_DATA_DIR"])
+        with closing(notary.store):
+            notary.sign(nbformat.read(copy, as_version=4))
+        return copy.name
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

@@ -84,6 +84,10 @@ class Notebook:
         self.page.close()
         self.server.close_kernels()
 
+    def clear(self) -> None:
+        """Choose *Clear Outputs of All Cells*."""
+        self.page.evaluate("jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+
     def run_all(self, timeout: float = 600) -> None:
         """Choose *Run All Cells* from the menu and wait for the last cell."""
         self.page.get_by_role("menuitem", name="Run", exact=True).click()

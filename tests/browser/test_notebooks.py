@@ -1,12 +1,12 @@
-"""Every notebook as a reader meets it: *Run All*, then move everything that moves, by keyboard."""
+"""Every notebook as a reader meets it: open, run, and move everything that moves, by keyboard."""
 
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from tests.browser.lab import Lab
 from tests.browser.notebook import Notebook
+from tests.browser.saved import missing_when_loaded
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 # From the last one on: later lessons take longer, and two workers share them.
@@ -14,17 +14,24 @@ NAMES = sorted((path.name for path in FOLDER.glob("*.ipynb")), reverse=True)
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def notebook(request: pytest.FixtureRequest, desk: Notebook, server: Lab) -> Notebook:
-    """The notebook after *Run All*, started without any output."""
-    cells = nbformat.read(server.folder / request.param, as_version=4)
-    for cell in cells.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    name = f"fresh-{request.param}"
-    nbformat.write(cells, server.folder / name)
-    desk.turn_to(name)
-    desk.run_all()
+def reopened(request: pytest.FixtureRequest, desk: Notebook, server: Lab) -> Notebook:
+    """The notebook as it was saved and trusted, opened with a new kernel."""
+    desk.turn_to(server.trusted_copy(request.param))
     return desk
+
+
+# In the page that is open already: to open a notebook anew takes longer than most tests.
+@pytest.fixture(scope="module")
+def notebook(reopened: Notebook) -> Notebook:
+    """The notebook after *Clear Outputs of All Cells* and *Run All*."""
+    reopened.clear()
+    assert reopened.explorers() == []
+    reopened.run_all()
+    return reopened
+
+
+def test_trusted_and_reopened_in_a_new_kernel(reopened: Notebook, server: Lab) -> None:
+    assert missing_when_loaded(reopened.page, server, reopened.name) == []
 
 
 def test_runs_from_top_to_bottom(notebook: Notebook) -> None:

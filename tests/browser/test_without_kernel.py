@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import BrowserContext, ElementHandle, Error, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.explorer import Explorer, is_blank, photograph
+from tests.browser.explorer import Explorer
 from tests.browser.lab import VIEWPORT, Lab
 from tests.browser.notebook import Notebook, open_page
+from tests.browser.saved import WIDGET, missing, missing_when_loaded
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 CONFIG = NOTEBOOKS / "jupyter_nbconvert_config.json"
@@ -29,11 +29,6 @@ CELLS = [
 ]
 FORMULA = "The mean is $\\mu$."
 OURS = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
-WIDGET = "application/vnd.jupyter.widget-view+json"
-CELL = ".jp-Notebook .jp-Cell, main > .jp-Cell"
-# A widget that found no model: its box holds a text without an element, covered by a picture.
-COVERED = ".jp-OutputArea-output:not(:has(*))"
-PICTURES = f".bnlab-sweep .picture, .jp-OutputArea-output img:visible, {COVERED}"
 
 
 def convert(server: Lab, name: str, *options: str) -> None:
@@ -64,46 +59,9 @@ def name(request: pytest.FixtureRequest, toys: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def trusted(server: Lab, toys: str) -> dict[str, str]:
-    """The name of a trusted copy of each notebook."""
-    copies = {name: f"trusted-{name}" for name in (toys, *OURS)}
-    for name, copy in copies.items():
-        shutil.copy(server.folder / name, server.folder / copy)
-    server.trust(*copies.values())
-    return copies
-
-
-def missing(page: Page, server: Lab, name: str, patience: float = 60) -> list[str]:
-    """Cells that saved an explorer, and whose place shows no picture within so many seconds."""
-    deadline = time.monotonic() + patience
-    while (problems := missing_now(page, server, name)) and time.monotonic() < deadline:
-        page.wait_for_timeout(250)
-    return problems
-
-
-def missing_now(page: Page, server: Lab, name: str) -> list[str]:
-    cells = page.query_selector_all(CELL)
-    problems = []
-    for at, cell in enumerate(nbformat.read(server.folder / name, as_version=4).cells):
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            sweep, live = "bnlab-sweep" in data.get("text/html", ""), WIDGET in data
-            if not (sweep or (live and "image/png" in data)):
-                continue
-            pictures = [
-                found for c in cells[at : at + 1] for found in c.query_selector_all(PICTURES)
-            ]
-            if not any(shows_something(picture) for picture in pictures):
-                problems.append(f"cell {at}: no picture")
-    return problems
-
-
-def shows_something(picture: ElementHandle) -> bool:
-    try:
-        return not is_blank(photograph(picture))
-    except Error:
-        # Another one has taken its place meanwhile.
-        return False
+def trusted(server: Lab, toys: str) -> str:
+    """The name of a trusted copy of the toys."""
+    return server.trusted_copy(toys)
 
 
 def test_every_notebook_has_explorers(server: Lab, name: str) -> None:
@@ -116,20 +74,14 @@ def test_just_cloned_and_untrusted(desk: Notebook, server: Lab, name: str) -> No
     assert missing(desk.page, server, name) == []
 
 
-def test_trusted_and_reopened_without_any_kernel(
-    desk: Notebook, server: Lab, toys: str, trusted: dict[str, str]
-) -> None:
-    desk.turn_to(trusted[toys], kernel=False)
-    assert missing(desk.page, server, toys) == []
+def test_trusted_and_reopened_without_any_kernel(desk: Notebook, server: Lab, trusted: str) -> None:
+    desk.turn_to(trusted, kernel=False)
+    assert missing(desk.page, server, trusted) == []
 
 
-def test_trusted_and_reopened_in_a_new_kernel(
-    desk: Notebook, server: Lab, name: str, trusted: dict[str, str]
-) -> None:
-    desk.turn_to(trusted[name])
-    # Until then a widget may still come.
-    expect(desk.page.get_by_text("Loading widget")).to_have_count(0)
-    assert missing(desk.page, server, name) == []
+def test_trusted_and_reopened_in_a_new_kernel(desk: Notebook, server: Lab, trusted: str) -> None:
+    desk.turn_to(trusted)
+    assert missing_when_loaded(desk.page, server, trusted) == []
 
 
 def test_a_place_without_a_picture_is_caught(desk: Notebook, server: Lab, toys: str) -> None:
@@ -140,9 +92,9 @@ def test_a_place_without_a_picture_is_caught(desk: Notebook, server: Lab, toys: 
             output for output in cell.get("outputs", []) if WIDGET in output.get("data", {})
         ]
     nbformat.write(bare, server.folder / "bare.ipynb")
-    server.trust("bare.ipynb")
-    desk.turn_to("bare.ipynb")
-    assert missing(desk.page, server, "bare.ipynb", patience=2) == ["cell 1: no picture"]
+    copy = server.trusted_copy("bare.ipynb")
+    desk.turn_to(copy)
+    assert missing(desk.page, server, copy, patience=2) == ["cell 1: no picture"]
 
 
 @pytest.fixture(scope="module")
