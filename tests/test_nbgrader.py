@@ -119,6 +119,7 @@ class Course:
             check=False,
         )
         assert ran.returncode == 0, ran.stderr
+        assert "cannot be converted to" not in ran.stderr, "a check returns something"
 
     def said(self, student: str, key: str) -> str:
         """What the check of an exercise wrote in the graded notebook."""

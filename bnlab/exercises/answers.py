@@ -15,7 +15,7 @@ from bnlab.exercises.verdict import Verdict
 Answers = dict[str, dict[str, object]]
 
 
-def hand_in(exercise: str, verdict: Verdict) -> Verdict:
+def hand_in(exercise: str, verdict: Verdict) -> Verdict | None:
     """Keep what a checker said, and give it back to be shown.
 
     An answer is kept in `progress.json` beside the notebook, a file that can be read, moved and
@@ -27,7 +27,7 @@ def hand_in(exercise: str, verdict: Verdict) -> Verdict:
         verdict: What the checker returned.
 
     Returns:
-        The verdict, as it was.
+        The verdict, as it was; None where nbgrader runs the notebook.
 
     Raises:
         AssertionError: If nbgrader runs the notebook and the verdict is not "passed": this is how
@@ -47,7 +47,10 @@ def hand_in(exercise: str, verdict: Verdict) -> Verdict:
     if os.environ.get("NBGRADER_EXECUTION"):
         if not verdict.passed:
             raise AssertionError(str(verdict))
-    elif verdict.answered:
+        # Printed, since nbgrader takes what a cell returns for a number of points.
+        print(verdict)
+        return None
+    if verdict.answered:
         try:
             _keep(progress_file(), exercise, verdict)
         except OSError as error:

@@ -141,12 +141,17 @@ def test_answers_are_kept_beside_the_notebook(
 
 @pytest.mark.parametrize("status", HEADS)
 def test_nbgrader_learns_of_every_verdict_but_passed_from_an_error(
-    file: Path, monkeypatch: pytest.MonkeyPatch, status: Status
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    status: Status,
 ) -> None:
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     verdict = Verdict("forward", status)
     if status == "passed":
-        assert hand_in("02-forward", verdict) is verdict
+        # It would take a value for points, and holds a line on stderr to be an error.
+        assert hand_in("02-forward", verdict) is None
+        assert capsys.readouterr() == (f"{verdict}\n", "")
     else:
         with pytest.raises(AssertionError, match=re.escape(HEADS[status])):
             hand_in("02-forward", verdict)
