@@ -44,7 +44,7 @@ class NoteArtists:
     def update(self, result: Pair) -> None:
         """Say it of `result`."""
         self.agreement.set_text("✓ your code agrees" if result.same else "✗ your code differs")
-        self.trouble.set_text(textwrap.fill(result.trouble, 44))
+        self.trouble.set_text(textwrap.fill(result.trouble, 34))
 
 
 @dataclass
