@@ -99,6 +99,7 @@ MISTAKES = (
     *steps.MOVING,
     "no-update",
     *steps.STORING,
+    "samples-for-values",
     *(mistake.slug for mistake in MODES),
     "not-through-mean",
     "not-through-variance",

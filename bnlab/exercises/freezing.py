@@ -112,7 +112,7 @@ def _frozen(fn: Freeze) -> Any:
     result: object = fn(model)
     if result is None or result is ...:
         if _look(model) == before:
-            raise NotYetError
+            raise NotYetError("The model is as it was. Are its norms, torch.nn's, found?")
         result = model
     if not isinstance(result, nn.Module):
         raise NonsenseError(f"a {type(result).__name__} came back: return the model, or nothing")

@@ -37,7 +37,7 @@ class NonsenseError(Exception):
 
 
 class NotYetError(Exception):
-    """Nothing came back: the exercise is not answered."""
+    """Nothing came back: the exercise is not answered. A message says what was looked for."""
 
 
 class _TooLong(BaseException):
@@ -60,18 +60,18 @@ def attempt(call: Callable[[], Result], seconds: float = SECONDS) -> Result | Fa
         return _within(seconds, lambda: _afresh(call))
     except _TooLong:
         return Failure("hangs", f"No answer within {seconds:g} seconds.")
-    except NotYetError:
-        return NOT_YET
+    except NotYetError as error:
+        return Failure("not yet", str(error) or NO_ANSWER)
     except NonsenseError as error:
         return Failure("nonsense", str(error))
     except (Exception, SystemExit) as error:
         # Torch raises the same where it has no kernel, which is a mistake to be shown.
         if isinstance(error, NotImplementedError) and "not implemented for" not in str(error):
-            return NOT_YET
+            return Failure("not yet", NO_ANSWER)
         return Failure("raises", _say(error), type(error))
 
 
-NOT_YET = Failure("not yet", "There is no answer yet.")
+NO_ANSWER = "No answer comes out. Is something missing at the end, such as a `return`?"
 
 
 def _say(error: BaseException) -> str:

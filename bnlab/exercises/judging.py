@@ -19,7 +19,7 @@ from bnlab.exercises.asking import (
 )
 from bnlab.exercises.explaining import Case
 from bnlab.exercises.guard import SECONDS, Failure, attempt, undisturbed
-from bnlab.exercises.verdict import Example, Verdict, show
+from bnlab.exercises.verdict import Example, Status, Verdict, show
 
 
 def judge(make: Callable[[], Exercise], attempted: Any, seconds: float = SECONDS) -> Verdict:
@@ -40,12 +40,15 @@ def _judge(exercise: Exercise, attempted: Any, seconds: float) -> Verdict:
     for question in exercise.questions:
         got.append(attempt(lambda q=question: q.ask(attempted), seconds))  # type: ignore[misc]
         match got[-1]:
-            case Failure(kind="not yet") if len(got) == 1:
-                return Verdict(exercise.name, "not yet", remark=NO_END * _works(attempted))
+            case Failure(kind="not yet") if len(got) == 1 and _is_blank(attempted):
+                return Verdict(exercise.name, "not yet")
             case Failure(kind="hangs", message=message):
                 shown = Example(question.call, _given(question), "", "an answer", message)
                 return Verdict(exercise.name, "hangs", example=shown)
     case = Case(exercise, got, right)
+    kinds = {each.kind if isinstance(each, Failure) else "answered" for each in got}
+    if kinds == {"not yet"}:
+        return Verdict(exercise.name, "not yet", remark=str(got[0]))
     if not case.wrong:
         return Verdict(exercise.name, "passed")
     found, complete, remark = RIGHT, False, ""
@@ -53,7 +56,9 @@ def _judge(exercise: Exercise, attempted: Any, seconds: float) -> Verdict:
         found, complete, remark = case.explain()
     named = {mistake.slug: mistake for mistake in exercise.mistakes}
     first = got[case.wrong[0]]
-    status = first.kind if isinstance(first, Failure) and not found else "mistaken"
+    status: Status = "mistaken"
+    if isinstance(first, Failure) and not found:
+        status = "nonsense" if first.kind == "not yet" else first.kind
     return Verdict(
         exercise.name,
         status,
@@ -64,16 +69,10 @@ def _judge(exercise: Exercise, attempted: Any, seconds: float) -> Verdict:
     )
 
 
-def _works(attempted: Any) -> bool:
-    """Whether there is more in it than the blank that learners are given."""
+def _is_blank(attempted: Any) -> bool:
+    """Whether no more is in it than in what learners are given."""
     code = getattr(getattr(attempted, "forward", attempted), "__code__", None)
-    return bool(set(getattr(code, "co_names", ())) - {"NotImplementedError"})
-
-
-NO_END = (
-    "There is code in it, but no answer comes out: is something missing at the end, "
-    "such as a `return`?"
-)
+    return set(getattr(code, "co_names", ())) <= {"NotImplementedError"}
 
 
 def _given(question: Question) -> dict[str, str]:

@@ -111,8 +111,10 @@ class Layer(nn.Module):
             var = var.detach()
         if "unbiased-normalising" in way:
             var = var * steps.unbiased(x, dim)
-        if tracks and (training or "updates-in-eval" in way):
+        if tracks and (training or way & {"updates-in-eval", "eval-moves-first"}):
             self._move(x)
+        if tracks and not training and "eval-moves-first" in way:
+            old = self.running_mean, self.running_var
         from_running = not training and "eval-uses-batch" not in way
         if training and "train-uses-updated-running" in way:
             old, from_running = (self.running_mean, self.running_var), True

@@ -70,6 +70,7 @@ MISTAKES = (
     "no-update",
     "eval-uses-batch",
     "updates-in-eval",
+    "eval-moves-first",
     "train-uses-updated-running",
     "train-uses-old-running",
     *steps.MOVING,

@@ -137,6 +137,8 @@ MISTAKES = (
     *steps.MOVING,
     "no-update",
     "biased-storing",
+    "samples-for-values",
+    "factor-upside-down",
     "std-stored",
     "statistics-swapped",
     "shortcut-variance",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -102,14 +103,15 @@ def _saved(fn: Save) -> Iterator[tuple[nn.Sequential, Path]]:
                 raise NonsenseError(f"there is no file at path, but there is {others[0]}")
             if result is not None and result is not ...:
                 raise NonsenseError("something came back, but no file was written to path")
-            raise NotYetError
+            raise NotYetError("There is no file at path.")
         yield model, path
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     if checkpoint.contents.tell_format(path) == checkpoint.contents.SAFETENSORS:
         return {name: value.clone() for name, value in checkpoint.read(path).items()}
-    held = torch.load(path, weights_only=True)
+    with warnings.catch_warnings(action="ignore"):  # of files in which pickles are bare
+        held = torch.load(path, weights_only=True)
     inner = [held, *(held.values() if isinstance(held, Mapping) else ())]
     states = [
         each

@@ -49,6 +49,18 @@ RUNNING = (
         "For n values per channel the two differ by a factor. For n = 3, which one?",
     ),
     Mistake(
+        "samples-for-values",
+        "The number of samples is taken for n, which counts all values of a channel.",
+        "How many values does one channel have in 5 images of 2 rows and 4 columns?",
+        "For (N, C) your n is right. What else belongs to a channel of (N, C, H, W)?",
+    ),
+    Mistake(
+        "factor-upside-down",
+        "The factor between the two variances is upside down: the stored one should be the larger.",
+        "Which is larger, the biased variance or the unbiased one?",
+        "For n = 3, by which number is the biased variance multiplied in your code?",
+    ),
+    Mistake(
         "eps-in-running-var",
         "ε is stored in the running variance.",
         "In eval mode ε is added once more. How often is it then in the root?",
@@ -110,6 +122,12 @@ MODES = (
         "The running statistics move in eval mode too.",
         "Evaluate twice on the same data. Should the second time give other numbers?",
         "Which lines run in both modes?",
+    ),
+    Mistake(
+        "eval-moves-first",
+        "In eval mode the running statistics are moved by the batch, and then used.",
+        "Evaluate one sample in other company. May its answer be another?",
+        "Which lines run in both modes, and do they run before the running statistics are read?",
     ),
     Mistake(
         "train-uses-updated-running",

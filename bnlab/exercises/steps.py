@@ -51,6 +51,7 @@ MOVING = (
 """Wrong ways to move a running statistic."""
 STORING = (
     "biased-storing",
+    "factor-upside-down",
     "eps-in-running-var",
     "std-stored",
     "running-not-detached",
@@ -97,6 +98,14 @@ def unbiased(x: Tensor, dim: tuple[int, ...]) -> float:
     for d in dim:
         n *= x.shape[d]
     return n / (n - 1)
+
+
+def correction(x: Tensor, dim: tuple[int, ...], way: Way) -> float:
+    """Give the factor by which the biased variance is stored."""
+    if "biased-storing" in way:
+        return 1.0
+    factor = unbiased(x, dim[:1] if "samples-for-values" in way else dim)
+    return 1 / factor if "factor-upside-down" in way else factor
 
 
 def root(var: Tensor, eps: float, way: Way) -> Tensor:
@@ -200,8 +209,7 @@ def move_both(
     # Around what the variance is taken.
     centre = new_mean if "variance-around-running-mean" in way else mean
     var = variance(x, centre, dim, way)
-    if "biased-storing" not in way:
-        var = var * unbiased(x, dim)
+    var = var * correction(x, dim, way)
     if "eps-in-running-var" in way:
         var = var + eps
     if "std-stored" in way:

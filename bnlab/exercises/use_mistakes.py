@@ -209,7 +209,8 @@ SAVING = (
     ),
     Mistake(
         "whole-model",
-        "The model itself is pickled: reading it back runs code, and needs the same source.",
+        "The file holds Python objects, such as the model itself: reading it back runs what is in "
+        "it, and needs the same source.",
         "What would a stranger's file be allowed to do to you while it is read?",
         "A file of names and tensors needs no code. What gives you exactly those?",
     ),

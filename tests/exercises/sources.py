@@ -89,6 +89,8 @@ RUNNING_MISTAKES = {
     "updated-twice": both("(1 - momentum) * ((1 - momentum) * @ + momentum * #) + momentum * #"),
     "no-update": both("@"),
     "biased-storing": [("x.var(axes)", "x.var(axes, unbiased=False)")],
+    "samples-for-values": [("x.var(axes)", "x.var(axes, unbiased=False) * len(x) / (len(x) - 1)")],
+    "factor-upside-down": [("x.var(axes)", "x.var(axes, unbiased=False) * (n - 1) / n")],
     "std-stored": [("x.var(axes)", "x.std(axes)")],
     "statistics-swapped": [("return new_mean, new_var", "return new_var, new_mean")],
     "shortcut-variance": [("x.var(axes)", "((x ** 2).mean(axes) - mu ** 2) * n / (n - 1)")],
@@ -236,6 +238,15 @@ MODE_MISTAKES = {
             f"        {UPDATES}",
         )
     ],
+    "eval-moves-first": [
+        (
+            BATCH,
+            "if not training and self.running_mean is not None:\n"
+            "            found = torch.var_mean(x, axes, correction=0, keepdim=True)\n"
+            "            self.update(found[1], found[0], n)\n"
+            f"        {BATCH}",
+        )
+    ],
     "train-uses-updated-running": [
         (
             NORMALISES,
@@ -263,6 +274,7 @@ RUNNING_LAYER_MISTAKES = {
     "old-value-kept-whole": lines("@ += m * #"),
     "updated-twice": lines("@ = (1 - m) * @ + m * #; @ = (1 - m) * @ + m * #"),
     "biased-storing": [(" * n / (n - 1)", "")],
+    "factor-upside-down": [("* n / (n - 1)", "* (n - 1) / n")],
     "eps-in-running-var": [("* n / (n - 1)", "* n / (n - 1) + self.eps")],
     "std-stored": [("var.squeeze() * n / (n - 1)", "(var.squeeze() * n / (n - 1)).sqrt()")],
     "running-not-detached": [("with torch.no_grad():", "if True:")],
@@ -337,6 +349,7 @@ LAYER_MISTAKES = {
     "eps-ignored": [("eps = self.eps", "eps = 1e-5")],
     "input-changed": [(NORMALISES, "        x -= mu\n        mu = 0\n" + NORMALISES)],
     **RUNNING_LAYER_MISTAKES,
+    "samples-for-values": [("n = x.numel() / self.num_features", "n = len(x)")],
     **MODE_MISTAKES,
     "not-through-mean": [(NORMALISES, "        mu = mu.detach()\n" + NORMALISES)],
     "not-through-variance": [(NORMALISES, "        var = var.detach()\n" + NORMALISES)],

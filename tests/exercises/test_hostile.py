@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import bnlab
 from bnlab import exercises
 from bnlab.exercises import forward, judging
 from bnlab.exercises.guard import attempt
@@ -62,6 +63,31 @@ def test_a_forgotten_return_is_spoken_of() -> None:
     assert "`return`" in repr(exercises.check_forward(fn))
     assert "`return`" not in repr(exercises.check_forward(unanswered))
     assert "`return`" not in repr(exercises.check_forward(refuses))
+
+
+def test_norms_that_are_not_found_are_spoken_of() -> None:
+    def freeze(model):  # type: ignore[no-untyped-def]
+        for module in model.modules():
+            if isinstance(module, bnlab.BatchNorm1d):  # the model has torch's
+                module.requires_grad_(False)
+
+    verdict = exercises.check_freezing(freeze)
+    assert verdict.status == "not yet"
+    assert "found" in repr(verdict)
+
+
+def test_an_answer_in_one_mode_only_is_an_answer() -> None:
+    class Norm(nn.BatchNorm1d):
+        def forward(self, input: Tensor) -> Tensor:
+            if self.training:
+                return super().forward(input)
+            return None  # type: ignore[return-value]
+
+    verdict = exercises.check_modes(Norm)
+    assert verdict.answered
+    assert verdict.status == "nonsense"
+    assert verdict.example is not None
+    assert "No answer comes out" in verdict.example.got
 
 
 @pytest.mark.parametrize("exercise", ["modes", "batch norm"])
