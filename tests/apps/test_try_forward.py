@@ -74,4 +74,4 @@ def test_every_state_draws_without_a_warning_in_a_small_page(code):
     if code is fails:
         assert "Your code raises ValueError: no idea" in explorer.describe(explorer.show())
         said = explorer.artists.note.trouble.get_text()
-        assert said.split() == "Your code raises ValueError: no idea".split()
+        assert " ".join(said.split()) == "Your code raises ValueError: no idea"
