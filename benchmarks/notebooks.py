@@ -44,7 +44,9 @@ def run(path: Path) -> tuple[float, float]:
     client = NotebookClient(notebook, resources=where, extra_arguments=["--log-level=ERROR"])
     with (
         tempfile.TemporaryDirectory() as runs,
-        client.setup_kernel(env=os.environ | {"BNLAB_CACHE": runs}),
+        client.setup_kernel(
+            env=os.environ | {"BNLAB_CACHE": runs, "BNLAB_PROGRESS": f"{runs}/progress.json"}
+        ),
     ):
         start = time.perf_counter()
         for at, cell in enumerate(notebook.cells):
