@@ -7,6 +7,7 @@ of the others only those cells are handed in that exercises need.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,12 +16,16 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_core.paths import jupyter_path
+from jupyterlab_server.config import get_page_config
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
+from traitlets.config import PyFileConfigLoader
 
 from bnlab.exercises.catalogue import CATALOGUE
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS, CONFIG = ROOT / "notebooks", ROOT / "config"
 WHOLE = "02-build-batch-norm"
 BOBS, UNANSWERED, MISTAKEN = "04-train-versus-eval", "04-modes", "04-running-update"
 SLIP, SLIPPED = "momentum-reversed", """\
@@ -136,7 +141,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
 
 
 def test_there_is_a_solution_to_each_exercise_and_to_nothing_else() -> None:
-    assert sorted(SOLUTIONS) == sorted(PLACES)
+    assert set(SOLUTIONS) == set(PLACES)
 
 
 @pytest.mark.parametrize("name", [path.stem for path in LESSONS])
@@ -165,3 +170,17 @@ def test_a_mistake_and_no_answer_get_none(course: Course) -> None:
 def test_a_mistake_is_named(course: Course) -> None:
     (sentence,) = (mistake.says for mistake in CATALOGUE if mistake.slug == SLIP)
     assert sentence in course.said("bob", MISTAKEN)
+
+
+def test_readers_see_none_of_its_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(CONFIG))
+    page = get_page_config(jupyter_path("labextensions"))
+    extensions = {extension["name"] for extension in page["federated_extensions"]}
+    assert "@jupyter/nbgrader" in extensions & set(page["disabledExtensions"])
+
+    chosen = PyFileConfigLoader("jupyter_server_config.py", str(CONFIG)).load_config().ServerApp
+    brings = Path(sys.prefix, "etc", "jupyter", "jupyter_server_config.d", "nbgrader.json")
+    tools = json.loads(brings.read_text())["ServerApp"]["jpserver_extensions"]
+    assert {name: chosen.jpserver_extensions.get(name) for name in tools} == dict.fromkeys(
+        tools, False
+    )
