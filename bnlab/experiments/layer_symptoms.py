@@ -19,7 +19,21 @@ Norm = Callable[..., nn.Module]
 
 
 def with_norm(cls: Norm, trained: nn.Module) -> nn.Sequential:
-    """The trained perceptron with another class of norms, its parameters and buffers in it."""
+    """Return the trained perceptron with another class of norms, its parameters and buffers in it.
+
+    Args:
+        cls: A class of norms, built as `cls(num_features)`.
+        trained: `models.mlp(64, ...)` with norms that have torch's state dict; it stays as it is.
+
+    Raises:
+        RuntimeError: If the class has another state dict.
+
+    Example:
+        >>> trained = models.mlp(64, nn.BatchNorm1d)
+        >>> model = with_norm(nn.SyncBatchNorm, trained)
+        >>> type(model.norm1).__name__, torch.equal(model.linear1.weight, trained.linear1.weight)
+        ('SyncBatchNorm', True)
+    """
     with same_random_numbers():
         model = models.mlp(64, cls)
     model.load_state_dict(trained.state_dict())
@@ -27,20 +41,40 @@ def with_norm(cls: Norm, trained: nn.Module) -> nn.Sequential:
 
 
 def eval_loudness(cls: Norm, variances: Tensor) -> Tensor:
-    """For channels of these variances: spread in eval mode as a share of that in train mode, (C).
+    """Return the spread in eval mode as a share of that in train mode, channel by channel.
 
-    The batch is large, and seen often enough that the running statistics are its own.
+    With a momentum of 1 the running statistics are those of the one batch that is seen.
+
+    Args:
+        cls: A class of norms, built as `cls(num_features, eps=..., momentum=...)`.
+        variances: Of the channels.
+
+    Shape:
+        - variances and output: (C)
+
+    Example:
+        >>> eval_loudness(nn.BatchNorm1d, torch.tensor([1e-6, 1.0])).round(decimals=2)
+        tensor([1., 1.])
     """
     x = torch.linspace(-1.7, 1.7, 1000)[:, None] * variances.sqrt()
     norm = cls(len(variances), eps=1e-3, momentum=1.0)
     train = norm(x).std(0)
     found: Tensor = norm.eval()(x).std(0) / train
-    return found
+    return found.detach()
 
 
 @torch.no_grad()
 def sit_exams(cls: Norm, trained: nn.Module, digits: Dataset) -> Tensor:
-    """Accuracy in eval mode on the test digits, in batches of 5, in each of `ORDERS`, (4)."""
+    """Return the accuracy on the test digits in eval mode, in batches of 5, in each of `ORDERS`.
+
+    Args:
+        cls: A class of norms, built as `cls(num_features)`.
+        trained: A perceptron with batch norms.
+        digits: Flat, as it was trained on.
+
+    Shape:
+        - output: (4)
+    """
     model, test = with_norm(cls, trained).eval(), digits.test
     ink = test.inputs.sum(1)
     shuffled = torch.randperm(len(ink), generator=torch.Generator().manual_seed(0))
@@ -57,7 +91,18 @@ ORDERS = ("shuffled", "class by class", "faint ones first", "shuffled again")
 def in_company(
     cls: Norm, trained: nn.Module, digits: Dataset, index: int, draws: int = 10
 ) -> Tensor:
-    """The logits of one digit among seven others, in eval mode with gradients on, (draws, 10)."""
+    """Return the logits of one digit among seven others, in eval mode with gradients on.
+
+    Args:
+        cls: A class of norms, built as `cls(num_features)`.
+        trained: A perceptron with batch norms.
+        digits: Flat, as it was trained on.
+        index: Of the digit, in the test split.
+        draws: How many times the others are drawn anew, from the training split.
+
+    Shape:
+        - output: (draws, 10)
+    """
     logits = []
     for seed in range(draws):
         model = with_norm(cls, trained).eval()
@@ -68,7 +113,16 @@ def in_company(
 
 
 def kept_operations(cls: Norm, digits: Dataset, steps: int = 30) -> Tensor:
-    """How many operations of the graph hang on the first running mean after each step, (T)."""
+    """Count the operations of the graph that hang on the first running mean, after each step.
+
+    Args:
+        cls: A class of norms, built as `cls(num_features)`.
+        digits: Flat.
+        steps: Of training, from a fixed start.
+
+    Shape:
+        - output: before the first step and after each, (1 + steps)
+    """
     counts = []
     for model in _steps(cls, digits, steps):
         counts.append(count_operations(model.get_submodule("norm1").running_mean))
@@ -76,7 +130,13 @@ def kept_operations(cls: Norm, digits: Dataset, steps: int = 30) -> Tensor:
 
 
 def count_operations(tensor: Any) -> int:
-    """How many recorded operations a tensor keeps alive for a backward pass."""
+    """Count the recorded operations that a tensor keeps for a backward pass.
+
+    Example:
+        >>> x = torch.ones(1, requires_grad=True)
+        >>> count_operations(x), count_operations(2 * x + 1)
+        (0, 3)
+    """
     waiting, seen = [tensor.grad_fn], set()
     while waiting:
         node = waiting.pop()
@@ -87,7 +147,16 @@ def count_operations(tensor: Any) -> int:
 
 
 def idle_bias(cls: Norm, digits: Dataset, steps: int = 60) -> Tensor:
-    """How far the biases in front of the first norm have moved after each step, (T)."""
+    """Return how far the biases in front of the first norm have moved after each step.
+
+    Args:
+        cls: A class of norms, built as `cls(num_features)`.
+        digits: Flat.
+        steps: Of training, from a fixed start.
+
+    Shape:
+        - output: 0 before the first step, then a length after each, (1 + steps)
+    """
     moved = []
     for model in _steps(cls, digits, steps):
         moved.append(model.get_parameter("linear1.bias").detach().clone())
@@ -111,7 +180,16 @@ def _steps(cls: Norm, digits: Dataset, steps: int) -> Iterator[nn.Module]:
 
 
 def before_and_after_loading(cls: Norm, digits: Dataset, epochs: int = 3) -> Tensor:
-    """Test accuracy of a trained network, and of a new one that loads its state dict, (2)."""
+    """Train a network, load its state dict into a new one, and return the test accuracy of both.
+
+    Args:
+        cls: A class of norms, built as `cls(num_features)`.
+        digits: Flat.
+        epochs: Of training, from a fixed start.
+
+    Shape:
+        - output: (2)
+    """
     with same_random_numbers():
         torch.default_generator.manual_seed(0)
         model, loaded = models.mlp(64, cls), models.mlp(64, cls)
@@ -124,7 +202,16 @@ def before_and_after_loading(cls: Norm, digits: Dataset, epochs: int = 3) -> Ten
 def fine_tuned(
     freeze: Callable[[nn.Module], nn.Module], trained: nn.Module, digits: Dataset
 ) -> Tensor:
-    """Test accuracy of a network with frozen norms as batches of ones pass in train mode, (T)."""
+    """Return a frozen network's test accuracy while ones pass through it in train mode.
+
+    Args:
+        freeze: `fn(model)`, which freezes in place or returns a frozen model.
+        trained: A perceptron with batch norms.
+        digits: Flat, as it was trained on.
+
+    Shape:
+        - output: before the first batch of eight and after each, (T)
+    """
     model = copy.deepcopy(trained)
     model = freeze(model) or model
     ones = digits.train.inputs[digits.train.targets == 1]
@@ -137,7 +224,16 @@ def fine_tuned(
 
 @torch.no_grad()
 def fold_gaps(fold: Callable[[Any, Any], Any], trained: nn.Module, digits: Dataset) -> Tensor:
-    """Folded layer less layer and norm, in each channel, on average over the test digits, (C)."""
+    """Return each channel of a folded layer less that of layer and norm, averaged over digits.
+
+    Args:
+        fold: `fn(layer, norm)`, which returns weight and bias, or a new layer that has them.
+        trained: A perceptron with batch norms.
+        digits: Flat, as it was trained on.
+
+    Shape:
+        - output: (C)
+    """
     model = copy.deepcopy(trained).eval()
     layer, norm = model.get_submodule("linear1"), model.get_submodule("norm1")
     proper = norm(layer(digits.test.inputs))

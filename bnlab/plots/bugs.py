@@ -82,7 +82,7 @@ def draw_beside(
     (yours,) = ax.plot(x, result.yours.numpy(), label=NAMES[1], **(SHARP | thin | bare))
     ax.legend()
     if isinstance(x, range):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     artists = BesideArtists(right, yours, _draw_note(ax))
     artists.update(result)
     return artists
