@@ -105,6 +105,8 @@ MISTAKES = (
     "not-through-variance",
     "not-through-statistics",
     "statistics-not-in-buffers",
+    "running-mean-not-in-buffers",
+    "running-var-not-in-buffers",
     "statistics-not-saved",
     "statistics-not-moved",
     "statistics-trained",

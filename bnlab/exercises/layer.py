@@ -11,7 +11,13 @@ from bnlab.exercises import steps
 from bnlab.exercises.asking import BrokenError, UnclearError, Way
 
 # With momentum=None, what they do depends on how they were written.
-MOMENTUM = {"momentum-reversed", "momentum-squared", "momentum-ignored"}
+MOMENTUM = {
+    "momentum-reversed",
+    "momentum-reversed-for-mean",
+    "momentum-reversed-for-var",
+    "momentum-squared",
+    "momentum-ignored",
+}
 
 
 class Layer(nn.Module):
@@ -74,10 +80,11 @@ class Layer(nn.Module):
             ("num_batches_tracked", torch.tensor(0)),
         ):
             counter = name == "num_batches_tracked"
+            plain = f"{name.replace('_', '-')}-not-in-buffers"
             delattr(self, name)
             if counter and "counter-missing" in way:
                 setattr(self, name, None)
-            elif not counter and "statistics-not-in-buffers" in way:
+            elif not counter and way & {"statistics-not-in-buffers", plain}:
                 setattr(self, name, value)
             elif not counter and "statistics-trained" in way:
                 setattr(self, name, nn.Parameter(value))
@@ -94,7 +101,8 @@ class Layer(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise, and move the running statistics in train mode."""
-        way, x = self.way, input
+        way = self.way
+        x = input.detach() if "input-detached" in way else input
         training = self.training
         if "mode-from-grad" in way:
             training = torch.is_grad_enabled()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import inspect
+import io
 import linecache
+import tokenize
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -55,16 +56,22 @@ def mended(check: Callable[[Any], Verdict], answer: Any, *, was: str) -> Verdict
 
 
 def digest(source: str) -> str:
-    """Return eight letters for a source; layout and comments do not count.
+    """Return eight letters for a source; empty lines, spaces and comments do not count.
 
     Args:
         source: Of a whole cell.
 
     Example:
-        >>> digest("y = x+1  # more") == digest("y = (x + 1)"), digest("y = x + 1")
-        (True, '77e6d1fe')
+        >>> digest("y = x+1  # more") == digest("y = x + 1"), digest("y = x + 1")
+        (True, '5c3c3d9f')
     """
-    text = ast.unparse(ast.parse(source))
+    tokens = tokenize.generate_tokens(io.StringIO(source.strip() + "\n").readline)
+    # By its kind where the text is empty space, whose width says nothing.
+    text = " ".join(
+        tokenize.tok_name[each.type] if not each.string.strip() else each.string
+        for each in tokens
+        if each.type not in (tokenize.COMMENT, tokenize.NL)
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

@@ -73,6 +73,7 @@ MISTAKES = (
     "eval-moves-first",
     "train-uses-updated-running",
     "train-uses-old-running",
+    "input-detached",
     *steps.MOVING,
     *steps.STORING,
     *steps.NORMALISING,

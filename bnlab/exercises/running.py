@@ -144,6 +144,8 @@ MISTAKES = (
     "shortcut-variance",
     "variance-around-running-mean",
     "running-not-detached",
+    "running-mean-not-detached",
+    "running-var-not-detached",
     "statistics-over-everything",
     "statistics-over-channels",
     "statistics-of-last-axis",

@@ -89,11 +89,12 @@ class Sessions:
         return statistics(layer, 2)
 
     def graph(self, build: Build) -> Answers:
-        layer = new(build, 2)
-        layer(self.small(inputs.two_channels()).requires_grad_())
-        return {
+        layer, x = new(build, 2), self.small(inputs.two_channels()).requires_grad_()
+        output = layer(x)
+        kept = {
             f"layer.{name}.grad_fn is None": get(layer, name).grad_fn is None for name in STATISTICS
         }
+        return {**kept, "a gradient reaches x": _reaches(output, x)}
 
     def far(self, build: Build) -> Answers:
         layer, x = new(build, 2), inputs.sixteenths()
@@ -106,6 +107,14 @@ class Sessions:
         new(build, 2)(x)
         same = torch.equal(x, self.large(inputs.cube()))
         return {"x afterwards is as before": same}
+
+
+def _reaches(output: object, x: Tensor) -> bool:
+    """Whether an output hangs on an input."""
+    if not isinstance(output, Tensor) or not output.requires_grad:
+        return False
+    (gradient,) = torch.autograd.grad(output.sum(), x, allow_unused=True)
+    return gradient is not None
 
 
 def new(build: Build, channels: int, **settings: Any) -> Any:

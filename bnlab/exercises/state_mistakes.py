@@ -12,6 +12,18 @@ RUNNING = (
         "Set momentum=0. Should the running mean stand still, or jump to the batch's?",
     ),
     Mistake(
+        "momentum-reversed-for-mean",
+        "For the running mean, though not for the variance, momentum weights the old value.",
+        "With momentum 0.1, how much of the old mean should be left after one batch?",
+        "Compare your two updates, factor by factor.",
+    ),
+    Mistake(
+        "momentum-reversed-for-var",
+        "For the running variance, though not for the mean, momentum weights the old value.",
+        "With momentum 0.1, how much of the old variance should be left after one batch?",
+        "Compare your two updates, factor by factor.",
+    ),
+    Mistake(
         "momentum-squared",
         "The new value enters with the square of momentum.",
         "With momentum 0.3, running value 0 and batch value 10: what comes out?",
@@ -91,6 +103,18 @@ RUNNING = (
         "How do you tell torch that a number is for keeping, not for learning?",
     ),
     Mistake(
+        "running-mean-not-detached",
+        "The running mean still hangs on the graph: every batch ever seen is kept for backward.",
+        "What does requires_grad say after a batch, of running_mean and of running_var?",
+        "You cut the variance off the graph. What about its companion?",
+    ),
+    Mistake(
+        "running-var-not-detached",
+        "The running variance still hangs on the graph: every batch seen is kept for backward.",
+        "What does requires_grad say after a batch, of running_var and of running_mean?",
+        "You cut the mean off the graph. What about its companion?",
+    ),
+    Mistake(
         "variance-around-running-mean",
         "The batch's variance is taken around the running mean, which has just moved.",
         "Around which mean are the residuals of this batch to be squared?",
@@ -141,6 +165,12 @@ MODES = (
         "What are mean and variance of a channel after normalising in train mode?",
         "Which names stand in your division in train mode?",
     ),
+    Mistake(
+        "input-detached",
+        "The whole input is cut off the graph: no gradient reaches what comes before the layer.",
+        "What does x.grad say after y.sum().backward()?",
+        "Which values are for keeping only, and which go into the output?",
+    ),
 )
 
 STATE = (
@@ -149,6 +179,18 @@ STATE = (
         "The running statistics are plain attributes: not saved, and not moved with the layer.",
         "Print layer.state_dict().keys(). What is missing?",
         "How does nn.Module learn that a tensor is state, though nothing to be trained?",
+    ),
+    Mistake(
+        "running-mean-not-in-buffers",
+        "running_mean is a plain attribute still: not saved, and not moved with the layer.",
+        "Print layer.state_dict().keys(). What is missing?",
+        "One of the two statistics is a buffer. Compare the two lines that make them.",
+    ),
+    Mistake(
+        "running-var-not-in-buffers",
+        "running_var is a plain attribute still: not saved, and not moved with the layer.",
+        "Print layer.state_dict().keys(). What is missing?",
+        "One of the two statistics is a buffer. Compare the two lines that make them.",
     ),
     Mistake(
         "statistics-not-saved",

@@ -43,6 +43,8 @@ DIMENSIONS = ("not-2d", "not-5d", "only-4d")
 """Solutions for some numbers of dimensions only."""
 MOVING = (
     "momentum-reversed",
+    "momentum-reversed-for-mean",
+    "momentum-reversed-for-var",
     "momentum-squared",
     "momentum-ignored",
     "old-value-kept-whole",
@@ -55,6 +57,8 @@ STORING = (
     "eps-in-running-var",
     "std-stored",
     "running-not-detached",
+    "running-mean-not-detached",
+    "running-var-not-detached",
     "variance-around-running-mean",
 )
 """Wrong things to move it by."""
@@ -172,15 +176,15 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor, eps: float, way: Way) -> Te
     return scale_and_shift(standardize(x, mean, var, eps, way), weight, bias, way)
 
 
-def move(running: Tensor, batch: Tensor, momentum: float, way: Way) -> Tensor:
-    """Return a running statistic after one batch."""
+def move(name: str, running: Tensor, batch: Tensor, momentum: float, way: Way) -> Tensor:
+    """Return a running statistic, "mean" or "var", after one batch."""
     if "no-update" in way:
         return running
     if "momentum-ignored" in way:
         momentum = 0.1
     if "momentum-squared" in way:
         momentum = momentum**2
-    if "momentum-reversed" in way:
+    if way & {"momentum-reversed", f"momentum-reversed-for-{name}"}:
         momentum = 1 - momentum
     if "old-value-kept-whole" in way:
         return running + momentum * batch
@@ -205,7 +209,7 @@ def move_both(
     elif mean.numel() > 1:
         return running_mean * torch.nan, running_var * torch.nan
     old_mean, old_var = running_mean.view(shape), running_var.view(shape)
-    new_mean = move(old_mean, mean, momentum, way)
+    new_mean = move("mean", old_mean, mean, momentum, way)
     # Around what the variance is taken.
     centre = new_mean if "variance-around-running-mean" in way else mean
     var = variance(x, centre, dim, way)
@@ -214,11 +218,13 @@ def move_both(
         var = var + eps
     if "std-stored" in way:
         var = var.sqrt()
-    new_var = move(old_var, var, momentum, way)
+    new_var = move("var", old_var, var, momentum, way)
     if "statistics-swapped" in way:
         new_mean, new_var = new_var, new_mean
-    if "running-not-detached" not in way:
-        new_mean, new_var = new_mean.detach(), new_var.detach()
+    if not way & {"running-not-detached", "running-mean-not-detached"}:
+        new_mean = new_mean.detach()
+    if not way & {"running-not-detached", "running-var-not-detached"}:
+        new_var = new_var.detach()
     if "input-changed" in way:
         x.detach().sub_(mean.detach())
     return new_mean.reshape(-1), new_var.reshape(-1)

@@ -21,7 +21,15 @@ FINISHED = """() => {
   if (!idle || count(/[*]/) || !count(/\\d/)) return false;
   return count(/\\d/) === prompts.length || performance.now() - bnlabTest.busyAt > 3000;
 }"""
-OPEN = "async (path) => { await jupyterapp.commands.execute('docmanager:open', { path }) }"
+# Shown once it is whole: else each editor that is added lays out all that is there already.
+OPEN = """async (path) => {
+  const veil = new CSSStyleSheet();
+  veil.replaceSync(".jp-Notebook { display: none }");
+  document.adoptedStyleSheets.push(veil);
+  const panel = await jupyterapp.commands.execute("docmanager:open", { path });
+  await panel.revealed;
+  document.adoptedStyleSheets.pop();
+}"""
 ERRORS = """() => jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, at) =>
   (cell.model.outputs?.toJSON() ?? []).filter((output) => output.output_type === "error")
     .map((output) => [at, `${output.ename}: ${output.evalue}`]))"""

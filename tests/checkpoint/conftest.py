@@ -15,4 +15,5 @@ def children() -> Iterator[Children]:
 
 @pytest.fixture(autouse=True)
 def same_numbers_each_time() -> None:
-    torch.manual_seed(0)
+    # By `torch.manual_seed` devices that are not there would each keep a traceback of it.
+    torch.default_generator.manual_seed(0)

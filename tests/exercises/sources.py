@@ -83,6 +83,8 @@ def both(text: str) -> list[tuple[str, str]]:
 
 RUNNING_MISTAKES = {
     "momentum-reversed": both("momentum * @ + (1 - momentum) * #"),
+    "momentum-reversed-for-mean": both("momentum * @ + (1 - momentum) * #")[:1],
+    "momentum-reversed-for-var": both("momentum * @ + (1 - momentum) * #")[1:],
     "momentum-squared": both("(1 - momentum ** 2) * @ + momentum ** 2 * #"),
     "momentum-ignored": both("0.9 * @ + 0.1 * #"),
     "old-value-kept-whole": both("@ + momentum * #"),
@@ -103,6 +105,14 @@ RUNNING_MISTAKES = {
         )
     ],
     "running-not-detached": [("with torch.no_grad():", "if True:")],
+    "running-mean-not-detached": [
+        ("with torch.no_grad():", "if True:"),
+        ("+ momentum * var", "+ momentum * var.detach()"),
+    ],
+    "running-var-not-detached": [
+        ("with torch.no_grad():", "if True:"),
+        ("+ momentum * mu", "+ momentum * mu.detach()"),
+    ],
     "statistics-over-everything": WRONG_AXES["statistics-over-everything"],
     "statistics-over-channels": WRONG_AXES["statistics-over-channels"],
     "statistics-of-last-axis": WRONG_AXES["statistics-of-last-axis"],
@@ -266,9 +276,12 @@ MODE_MISTAKES = {
             "            mu, var = old[0].view(shape), old[1].view(shape)\n" + NORMALISES,
         ),
     ],
+    "input-detached": [("forward(self, x):\n", "forward(self, x):\n        x = x.detach()\n")],
 }
 RUNNING_LAYER_MISTAKES = {
     "momentum-reversed": lines("@ = m * @ + (1 - m) * #"),
+    "momentum-reversed-for-mean": lines("@ = m * @ + (1 - m) * #")[:1],
+    "momentum-reversed-for-var": lines("@ = m * @ + (1 - m) * #")[1:],
     "momentum-squared": lines("@ = (1 - m ** 2) * @ + m ** 2 * #"),
     "momentum-ignored": [("m = self.momentum\n", "m = 0.1 if self.momentum else None\n")],
     "old-value-kept-whole": lines("@ += m * #"),
@@ -278,6 +291,12 @@ RUNNING_LAYER_MISTAKES = {
     "eps-in-running-var": [("* n / (n - 1)", "* n / (n - 1) + self.eps")],
     "std-stored": [("var.squeeze() * n / (n - 1)", "(var.squeeze() * n / (n - 1)).sqrt()")],
     "running-not-detached": [("with torch.no_grad():", "if True:")],
+    "running-mean-not-detached": [
+        ("with torch.no_grad():", "if True:"), ("+ m * var", "+ m * var.detach()")
+    ],
+    "running-var-not-detached": [
+        ("with torch.no_grad():", "if True:"), ("+ m * mu", "+ m * mu.detach()")
+    ],
     "variance-around-running-mean": [
         ("self.update(mu, var, n)", "self.update(mu, var, n, x, axes, shape)"),
         ("def update(self, mu, var, n):", "def update(self, mu, var, n, x, axes, shape):"),
@@ -300,6 +319,12 @@ STATE_MISTAKES = {
         "self.running_mean = torch.zeros(num_features)",
         "self.running_var = torch.ones(num_features)",
     ),
+    "running-mean-not-in-buffers": [
+        (BUFFERS[0], "self.running_mean = torch.zeros(num_features)")
+    ],
+    "running-var-not-in-buffers": [
+        (BUFFERS[1], "self.running_var = torch.ones(num_features)")
+    ],
     "statistics-not-saved": [
         (old, old[:-1] + ", persistent=False)") for old in BUFFERS
     ],
