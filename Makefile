@@ -54,13 +54,16 @@ bench-checkpoint: $(READY)  ## time saving and loading 100 MiB against torch.sav
 bench-fold: $(READY)  ## time answers with batch norms and with them folded away
 	$(RUN) benchmarks.folding $(BENCH_FLAGS)
 
+# All pages are in one folder and lead to one another, as the notebooks do.
 html: $(READY)  ## export every notebook to html/, readable with no kernel and no network
 	mkdir -p $(HTML)/mathjax
 	cp -R $(MATHJAX)/. $(HTML)/mathjax
 	cp notebooks/mathjax_fonts.js $(HTML)/mathjax/config/fonts.js
 	$(RUN) nbconvert --config notebooks/jupyter_nbconvert_config.json --to html \
 	  --HTMLExporter.mathjax_url="mathjax/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full,Safe,fonts" \
-	  --HTMLExporter.require_js_url= --output-dir $(abspath $(HTML)) $(NOTEBOOKS)/*.ipynb
+	  --HTMLExporter.require_js_url= --output-dir $(abspath $(HTML)) \
+	  $(wildcard $(NOTEBOOKS)/*.ipynb $(NOTEBOOKS)/solutions/*.ipynb)
+	perl -pi -e 's|href="(?:solutions/)?([\w-]+)\.ipynb|href="$$1.html|g' $(HTML)/*.html
 
 clean:  ## remove what the other targets made, .venv included
 	rm -rf .venv html build bnlab.egg-info
