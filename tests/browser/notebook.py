@@ -28,7 +28,8 @@ OPEN = """async (path) => {
   document.adoptedStyleSheets.push(veil);
   const panel = await jupyterapp.commands.execute("docmanager:open", { path });
   await panel.revealed;
-  document.adoptedStyleSheets.pop();
+  const sheets = document.adoptedStyleSheets;
+  document.adoptedStyleSheets = sheets.filter((sheet) => sheet !== veil);
 }"""
 ERRORS = """() => jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, at) =>
   (cell.model.outputs?.toJSON() ?? []).filter((output) => output.output_type === "error")
