@@ -61,10 +61,11 @@ def hand_in(exercise: str, verdict: Verdict) -> Verdict | None:
     return verdict
 
 
-def progress_file() -> Path:
-    """Where answers are kept: the file that a link leads to, not the link."""
-    name = os.environ.get("BNLAB_PROGRESS") or "progress.json"
-    return Path(os.path.realpath(Path(name).expanduser()))
+def progress_file(folder: Path = Path()) -> Path:
+    """Where answers to a folder's notebooks are kept: the file a link leads to, not the link."""
+    name = os.environ.get("BNLAB_PROGRESS")
+    path = Path(name).expanduser() if name else folder / "progress.json"
+    return Path(os.path.realpath(path))
 
 
 def read_answers(path: Path) -> Answers:

@@ -183,7 +183,7 @@ def progress(folder: str | PathLike[str] = ".") -> Progress:
         ('The mean', 'open')
     """
     lessons, problems = read_lessons(Path(folder))
-    file = progress_file()
+    file = progress_file(Path(folder))
     kept: Answers = {}
     try:
         kept = read_answers(file)

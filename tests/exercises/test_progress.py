@@ -139,6 +139,17 @@ def test_answers_are_kept_beside_the_notebook(
     assert list(kept(tmp_path / "notebooks" / "progress.json")) == ["02-forward"]
 
 
+def test_answers_kept_beside_notebooks_are_seen_from_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BNLAB_PROGRESS")
+    monkeypatch.chdir(folder)
+    key = progress().next[1].key  # type: ignore[index]
+    hand_in(key, PASSED)
+    monkeypatch.chdir(folder.parent)
+    assert progress(folder).states[key].kind == "passed"
+
+
 @pytest.mark.parametrize("status", HEADS)
 def test_nbgrader_learns_of_every_verdict_but_passed_from_an_error(
     file: Path,
