@@ -13,8 +13,9 @@ BY_NOTEBOOK = "tests/browser/test_notebooks.py"
 # The longest first, so that neither worker is left with one when the other has finished.
 FIRST = [
     "tests/browser/test_without_kernel.py", BY_NOTEBOOK, "tests/browser", "notebooks",
-    "tests/test_nbgrader.py", "tests/test_style.py", "tests/layers/test_parity.py", "tests/test_keras_twin.py",
-    "tests/test_nbval_conftest.py", "tests/training", "tests/checkpoint",
+    "tests/test_nbgrader.py", "tests/test_style.py", "tests/layers/test_parity.py",
+    "tests/test_keras_twin.py", "tests/test_nbval_conftest.py", "tests/training",
+    "tests/checkpoint",
 ]  # fmt: skip
 
 
