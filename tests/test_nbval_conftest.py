@@ -83,6 +83,7 @@ def png(curve: Sequence[float], size: tuple[float, float] = (3, 2), axes: bool =
 
 
 RISING, FALLING = [0.0, 1.0, 2.0, 3.0], [3.0, 2.0, 1.0, 0.0]
+RISEN = png(RISING)  # drawn once: both workers import this file
 SHOW = "show({'image/png': base64.b64encode(png(%s)).decode(), 'text/plain': ''})"
 VIEW = f"show({{'{WIDGET}': {{'model_id': 'f' * 32}}, 'text/plain': 'Live'%s}})"
 EMBED = "embed(base64.b64encode(png(%s)).decode())"
@@ -134,11 +135,11 @@ CLEAN = {
     ),
     "widget with picture": Planted(
         VIEW % f", 'image/png': base64.b64encode(png({RISING})).decode()",
-        [widget(**{"text/plain": "Live", "image/png": png(RISING)})],
+        [widget(**{"text/plain": "Live", "image/png": RISEN})],
     ),
-    "picture": Planted(SHOW % RISING, [picture(png(RISING))]),
+    "picture": Planted(SHOW % RISING, [picture(RISEN)]),
     "picture a hair off": Planted(SHOW % RISING, [picture(png([0.0, 1.01, 2.0, 3.0]))]),
-    "picture in html": Planted(EMBED % RISING, [embedded(png(RISING))]),
+    "picture in html": Planted(EMBED % RISING, [embedded(RISEN)]),
     "table": Planted(
         "display(HTML('<td>0.512</td><td>3</td>'))", [html("<td>0.511</td><td>3</td>")]
     ),
@@ -181,21 +182,21 @@ DEFECTS = {
     "changed truth": Planted("print(False)", [out("True\n")]),
     "missing text": Planted("x = 1", [out("1\n")]),
     "extra text": Planted("print(1)", []),
-    "extra picture": Planted(SHOW % RISING + "\n" + SHOW % RISING, [picture(png(RISING))]),
-    "missing picture": Planted("x = 1", [picture(png(RISING))]),
-    "blank picture": Planted(SHOW % f"{RISING}, axes=False", [picture(png(RISING))]),
+    "extra picture": Planted(SHOW % RISING + "\n" + SHOW % RISING, [picture(RISEN)]),
+    "missing picture": Planted("x = 1", [picture(RISEN)]),
+    "blank picture": Planted(SHOW % f"{RISING}, axes=False", [picture(RISEN)]),
     "both pictures blank": Planted(
         SHOW % f"{RISING}, axes=False", [picture(png(RISING, axes=False))]
     ),
-    "other size": Planted(SHOW % f"{RISING}, size=(3, 3)", [picture(png(RISING))]),
-    "wrong picture": Planted(SHOW % FALLING, [picture(png(RISING))]),
-    "wrong picture in html": Planted(EMBED % FALLING, [embedded(png(RISING))]),
+    "other size": Planted(SHOW % f"{RISING}, size=(3, 3)", [picture(RISEN)]),
+    "wrong picture": Planted(SHOW % FALLING, [picture(RISEN)]),
+    "wrong picture in html": Planted(EMBED % FALLING, [embedded(RISEN)]),
     "wrong picture beside a widget": Planted(
         VIEW % f", 'image/png': base64.b64encode(png({FALLING})).decode()",
-        [widget(**{"text/plain": "Live", "image/png": png(RISING)})],
+        [widget(**{"text/plain": "Live", "image/png": RISEN})],
     ),
     "picture beside a widget gone": Planted(
-        VIEW % "", [widget(**{"text/plain": "Live", "image/png": png(RISING)})]
+        VIEW % "", [widget(**{"text/plain": "Live", "image/png": RISEN})]
     ),
     "widget gone": Planted("show({'text/plain': 'Live'})", [widget(**{"text/plain": "Live"})]),
     "changed number in html": Planted("display(HTML('<td>0.51</td>'))", [html("<td>0.61</td>")]),
