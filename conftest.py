@@ -1,6 +1,11 @@
-"""For all tests: no finished runs to start from; two workers that end at about the same time."""
+"""For all tests: no finished runs to start from; two workers that end at about the same time.
+
+With workers, kernels are forked from a process that has the libraries loaded: see tests/kernels.py.
+"""
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -38,6 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
         # sweep start another process, since the other core has a worker of its own.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
+        if "BNLAB_KERNELS" in os.environ:
+            config.option.nbval_current_env = False
+            config.option.nbval_kernel_name = "python3"
         return
     # The many processes that are started need not each compile the package.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -48,6 +56,21 @@ def pytest_configure(config: pytest.Config) -> None:
     environment.setenv("BNLAB_PROGRESS", str(Path(folder.name, "progress.json")))
     for clean in (folder.cleanup, environment.undo):
         config.add_cleanup(clean)
+    if config.getoption("numprocesses", None) and sys.platform == "linux":
+        serve_kernels(config, folder.name, environment)
+
+
+def serve_kernels(config: pytest.Config, folder: str, environment: pytest.MonkeyPatch) -> None:
+    """Have kernels start from one that has the libraries loaded; `python3` means such a one."""
+    environment.setenv("BNLAB_KERNELS", f"{folder}/jupyter")
+    environment.setenv("JUPYTER_PATH", f"{folder}/jupyter")
+    command = [sys.executable, ROOT / "tests" / "kernels.py", "serve", f"{folder}/kernels"]
+    server = subprocess.Popen(
+        [*command, os.environ["BNLAB_KERNELS"]],
+        env={"OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1", **os.environ},
+    )
+    config.add_cleanup(server.wait)
+    config.add_cleanup(server.terminate)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

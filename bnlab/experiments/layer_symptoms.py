@@ -106,7 +106,8 @@ def in_company(
     logits = []
     for seed in range(draws):
         model = with_norm(cls, trained).eval()
-        rows = torch.randperm(1347, generator=torch.Generator().manual_seed(seed))[:7]
+        everyone = len(digits.train.targets)
+        rows = torch.randperm(everyone, generator=torch.Generator().manual_seed(seed))[:7]
         batch = torch.cat((digits.test.inputs[index : index + 1], digits.train.inputs[rows]))
         logits.append(model(batch.requires_grad_())[0].detach())
     return torch.stack(logits)
@@ -170,8 +171,9 @@ def _steps(cls: Norm, digits: Dataset, steps: int) -> Iterator[nn.Module]:
         model = models.mlp(64, cls)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     yield model
-    order = torch.randperm(1347, generator=torch.Generator().manual_seed(0))
-    for rows in order.repeat(1 + steps * 64 // 1347)[: steps * 64].split(64):
+    size = len(digits.train.targets)
+    order = torch.randperm(size, generator=torch.Generator().manual_seed(0))
+    for rows in order.repeat(1 + steps * 64 // size)[: steps * 64].split(64):
         optimizer.zero_grad()
         loss = cross_entropy(model(digits.train.inputs[rows]), digits.train.targets[rows])
         loss.backward()

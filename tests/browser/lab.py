@@ -85,6 +85,8 @@ class Lab:
         strangers = ("JUPYTER", "JPY_", "IPYTHON", "MPLBACKEND")
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(strangers)}
         self.environment |= {name: str(path) for name, path in mine.items()}
+        if "BNLAB_KERNELS" in os.environ:
+            self.environment["JUPYTER_PATH"] = os.environ["BNLAB_KERNELS"]
         settings = private / "config" / "labconfig" / "default_setting_overrides.json"
         settings.parent.mkdir(parents=True)
         settings.write_text(json.dumps(SETTINGS))

@@ -103,6 +103,7 @@ def pages(server: Lab, toys: str, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("export")
     for each in [toys, *OURS]:
         shutil.copy(server.folder / each, folder)
+    shutil.copytree(NOTEBOOKS / "solutions", folder / "solutions")
     # The old file: what is installed stays as it is.
     make = ["make", "html", "--old-file=.venv/.installed"]
     folders = [f"NOTEBOOKS={folder}", f"HTML={folder / 'html'}"]
@@ -130,6 +131,19 @@ def exported(
         page.on("request", lambda it: errors.extend([it.url] if it.url.startswith("http") else []))
         page.goto((pages / request.param).with_suffix(".html").as_uri())
         yield Exported(request.param, page, errors)
+
+
+def test_exported_links_lead_to_exported_pages(exported: Exported, pages: Path) -> None:
+    names = {path.name for path in pages.iterdir()}
+    links = exported.page.locator("a[href]").evaluate_all(
+        "all => all.map(each => each.getAttribute('href'))"
+    )
+    here = [link for link in links if not link.startswith(("#", "http"))]
+    for link in here:
+        page, _, place = link.partition("#")
+        assert page in names, link
+        assert not place or f'id="{place}"' in (pages / page).read_text(encoding="utf-8"), link
+    assert here or exported.name == TOYS
 
 
 def test_exported_formulas_are_typeset(exported: Exported) -> None:
