@@ -22,6 +22,8 @@ from typing import Any
 # torch._dynamo is what the first optimizer imports, the next two what digits are read with.
 LIBRARIES = (
     "torch", "torch._dynamo", "sklearn.datasets", "sklearn.model_selection", "ipykernel.kernelapp",
+    "ipywidgets", "joblib", "matplotlib.figure", "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg", "PIL.Image", "tqdm.auto",
 )  # fmt: skip
 INTERRUPT = b"i"
 
@@ -34,6 +36,8 @@ def serve(address: str, folder: str) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({**spec, "metadata": {"debugger": True}}))
     sys.path.pop(0)  # this file's folder, which no kernel has
+    # A kernel says so itself, but before Matplotlib is imported.
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     for name in LIBRARIES:
         __import__(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the kernels
