@@ -23,6 +23,7 @@ from nbgrader.api import Gradebook
 from traitlets.config import PyFileConfigLoader
 
 from bnlab.exercises.catalogue import CATALOGUE
+from tests.exercise_cells import is_check, is_exercise
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS, CONFIG = ROOT / "notebooks", ROOT / "config"
@@ -40,24 +41,16 @@ def read(path: Path) -> NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
-def is_answer(cell: NotebookNode) -> bool:
-    return "exercise" in cell.metadata.get("tags", [])
-
-
-def is_check(cell: NotebookNode) -> bool:
-    return bool(cell.metadata.get("nbgrader", {}).get("grade"))
-
-
 def needed(notebook: NotebookNode) -> list[NotebookNode]:
     """The cells that exercises need: what is imported, the answers, and the checks."""
     first, *others = (cell for cell in notebook.cells if cell.cell_type == "code")
-    return [first, *(cell for cell in others if is_answer(cell) or "hand_in" in cell.source)]
+    return [first, *(cell for cell in others if is_exercise(cell) or "hand_in" in cell.source)]
 
 
 def answers(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode]]:
     """The name of each exercise, and the cell in which it is answered."""
     for cell in notebook.cells:
-        if is_answer(cell):
+        if is_exercise(cell):
             answer = cell
         elif is_check(cell):
             yield cell.metadata.nbgrader.grade_id, answer

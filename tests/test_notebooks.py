@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import bnlab
+from tests.exercise_cells import is_check, is_exercise
 
 PACKAGE = Path(inspect.getfile(bnlab)).parent
 NOTEBOOKS = sorted((PACKAGE.parent / "notebooks").glob("*.ipynb"))
@@ -86,15 +87,6 @@ def cells_short(notebook: NotebookNode) -> Iterator[str]:
         yield f"the median code cell has {statistics.median(sizes)} lines, more than 5"
     if max(sizes, default=0) > 15:
         yield f"a code cell has {max(sizes)} lines, more than 15"
-
-
-def is_exercise(cell: NotebookNode) -> bool:
-    """Whether a reader writes in it."""
-    return "exercise" in cell.metadata.get("tags", [])
-
-
-def is_check(cell: NotebookNode) -> bool:
-    return bool(cell.metadata.get("nbgrader", {}).get("grade"))
 
 
 def no_class(notebook: NotebookNode) -> Iterator[str]:

@@ -11,13 +11,7 @@ from bnlab.exercises import steps
 from bnlab.exercises.asking import BrokenError, UnclearError, Way
 
 # With momentum=None, what they do depends on how they were written.
-MOMENTUM = {
-    "momentum-reversed",
-    "momentum-reversed-for-mean",
-    "momentum-reversed-for-var",
-    "momentum-squared",
-    "momentum-ignored",
-}
+MOMENTUM = {slug for slug in steps.MOVING if slug.startswith("momentum-")}
 
 
 class Layer(nn.Module):

@@ -14,6 +14,7 @@ import pytest
 
 from bnlab import exercises
 from bnlab.exercises.mended import digest, mended
+from tests.exercise_cells import is_check, is_exercise
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "10-find-the-bug.ipynb"
 PLANTED = {
@@ -37,8 +38,8 @@ CALL = re.compile(
     r'^verdict = mended\((\w+), (\w+), was="(\w+)"\)\nhand_in\("([\w-]+)", verdict\)$'
 )
 CELLS = [cell for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"]
-ANSWERS = [cell.source for cell in CELLS if "exercise" in cell.metadata.get("tags", [])]
-CHECKS = [CALL.match(c.source) for c in CELLS if c.metadata.get("nbgrader", {}).get("grade")]
+ANSWERS = [cell.source for cell in CELLS if is_exercise(cell)]
+CHECKS = [CALL.match(c.source) for c in CELLS if is_check(c)]
 CASES = {
     key: (source, getattr(exercises, check), name, was)
     for source, match in zip(ANSWERS, CHECKS, strict=True)
