@@ -91,9 +91,10 @@ def batch_norm(
     output, mean, var = standardize(input, _layout(input), weight, bias, eps)
     # An empty batch has no statistics to move towards.
     if running_mean is not None and running_var is not None and input.numel() > 0:
+        assert mean is not None
         n = input.numel() / input.shape[1]
-        update_running(running_mean, mean, momentum)
-        update_running(running_var, var * (n / (n - 1)), momentum)
+        update_running(running_mean, mean.flatten(), momentum)
+        update_running(running_var, var.flatten() * (n / (n - 1)), momentum)
     return output
 
 
@@ -163,6 +164,7 @@ def instance_norm(
     layout = Planes(input, groups=input.shape[1])
     output, mean, var = standardize(input, layout, weight, bias, eps)
     if running_mean is not None and running_var is not None and input.numel() > 0:
+        assert mean is not None
         mean, var = (statistic.view(input.shape[:2]).mean(0) for statistic in (mean, var))
         update_running(running_mean, mean, momentum)
         update_running(running_var, var * (positions / (positions - 1)), momentum)

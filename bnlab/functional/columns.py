@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from bnlab.functional import layouts
 from bnlab.functional.arithmetic import CHANNELS_LAST
-from bnlab.functional.layouts import Layout
+from bnlab.functional.layouts import Layout, shifted
 
 
 class Columns(Layout):
@@ -33,8 +36,9 @@ class Columns(Layout):
             return values
         return values.view(shape[0], *shape[2:], shape[1]).movedim(-1, 1)
 
-    def spread(self, statistic: Tensor) -> Tensor:
-        return statistic
+    def pieces(self, *views: Any) -> Iterable[tuple[Any, ...]]:
+        # A column goes through all rows, and one pass writes the output.
+        return (views,)
 
     def mean(self, values: Tensor) -> Tensor:
         return values.mean(0)
@@ -43,13 +47,20 @@ class Columns(Layout):
         return self._dot(values, values).div_(self.size)
 
     def transform(
-        self, values: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor
+        self,
+        values: Tensor,
+        mean: Tensor | None,
+        rstd: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        out: Tensor,
     ) -> None:
         scale = rstd if weight is None else rstd * weight
-        if bias is None:
+        shift = shifted(bias, mean, scale)
+        if shift is None:
             torch.mul(values, scale, out=out)
         else:
-            torch.addcmul(bias, values, scale, out=out)
+            torch.addcmul(shift, values, scale, out=out)
 
     def backward(
         self,

@@ -3,42 +3,37 @@
 A layout views an input as a matrix or a stack of planes and needs sums, products and broadcasts
 only. Which of them are quick depends on the layout: torch adds up neighbours fastest one dimension
 at a time, and a fused `addcmul` beats a product and a sum only where the factor changes from each
-cell to the next. Large inputs go through in blocks that stay in cache.
+cell to the next. Where several passes follow each other, large inputs go through in blocks that
+stay in cache.
 
 Each layout writes the same two formulas; a sum runs over the `size` cells that share a statistic:
 
-    transform   y = rstd w (x - mean) + b
+    transform   y = rstd w (x - mean) + b = scale x + shift
     backward    dx = rstd w g - rstd x_hat sum(w g x_hat) / size - rstd sum(w g) / size
-                   = rstd w g + along x + shift
+                   = scale g + along x + shift
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable
+from itertools import repeat
 from typing import Any
 
 import torch
 from torch import Tensor
 
-BLOCK = 1 << 20  # cells: a few blocks of float32 fit into some 16 MiB of cache
-RUN = 4096  # cells
-
-Block = tuple[Any, ...]
-"""Which statistics a block has (a slice, or None for all), and its share of each view."""
+BLOCK = 1 << 21  # cells of all views together, in float32 8 MiB of cache
+RUN = 1024  # cells
 
 
 class Layout(ABC):
-    """Cells grouped by the statistic they share."""
+    """Cells grouped by the statistic they share, which broadcasts to a view of them."""
 
     dim: tuple[int, ...]
     """The dimensions of a view that one statistic covers."""
     size: int
     """The number of cells that one statistic covers."""
-    along: int | None = None
-    """The dimension of a view that is cut into blocks, if any."""
-    block_share = 1
-    """A block has this share of `BLOCK` cells: 2 for half of them."""
     centred = True
     """Whether the mean is taken off."""
     memory_format = torch.contiguous_format
@@ -61,28 +56,6 @@ class Layout(ABC):
         values = values if weight is None else values * weight
         return values if bias is None else values + bias
 
-    def expand(self, parameter: Tensor) -> Tensor:
-        """Repeat a parameter where it recurs, so that it can be cut like the statistics."""
-        return parameter
-
-    def cut(self, expanded: Tensor | None, at: slice | None) -> Tensor | None:  # noqa: ARG002
-        """Take a block's share of an expanded parameter."""
-        return expanded
-
-    def collapse(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        """Join the blocks' gradients of an expanded parameter to the parameter's gradient."""
-        return gradients[0]
-
-    def blocks(self, *views: Tensor) -> Iterator[Block]:
-        """Cut views into blocks of whole statistics, and say which statistics these are."""
-        step = BLOCK // self.block_share // (self.size or 1) or 1
-        if self.along is None or step >= views[0].shape[self.along]:
-            yield None, *views
-            return
-        cut = zip(*[view.split(step, self.along) for view in views], strict=True)
-        for place, block in enumerate(cut):
-            yield slice(place * step, (place + 1) * step), *block
-
     @abstractmethod
     def mean(self, values: Tensor) -> Tensor:
         """Average the cells of each statistic."""
@@ -91,15 +64,28 @@ class Layout(ABC):
     def mean_square(self, values: Tensor) -> Tensor:
         """Average the squares of the cells of each statistic."""
 
-    def spread(self, statistic: Tensor) -> Tensor:
-        """Shape one value a statistic so that it broadcasts to a view."""
-        return statistic.unsqueeze(-1)
+    def expand(self, parameter: Tensor) -> Tensor:
+        """Shape a parameter, or one value a channel, so that it broadcasts with the statistics."""
+        return parameter
+
+    def pieces(self, *views: Any) -> Iterable[tuple[Any, ...]]:
+        """Cut what a forward pass needs into what it does at once."""
+        return blocks(*views)
 
     @abstractmethod
     def transform(
-        self, values: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor
+        self,
+        values: Tensor,
+        mean: Tensor | None,
+        rstd: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        out: Tensor,
     ) -> None:
-        """Write `rstd * weight * values + bias` to `out`, which may be `values`."""
+        """Write `rstd * weight * (values - mean) + bias` to `out`, with expanded parameters.
+
+        Without a mean `values` are centred, or need not be; then `out` may be `values`.
+        """
 
     @abstractmethod
     def backward(
@@ -111,22 +97,52 @@ class Layout(ABC):
         weight: Tensor | None,
         out: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Write the gradient of the input to `out`; return those of weight and bias.
+        """Write the gradient of the input to `out`; return those of weight and bias, flat.
 
         `values` are the input and `mean` its mean, or `values` are centred and `mean` is None.
         """
 
 
+def blocks(*views: Any) -> Iterable[tuple[Any, ...]]:
+    """Cut views along their last dimension but one, so that a block of each stays in cache.
+
+    None, and what has one dimension only, goes with every block.
+    """
+    cells = sum(0 if view is None else view.numel() for view in views)
+    if cells <= BLOCK:
+        return (views,)
+    step = BLOCK * views[0].shape[-2] // cells or 1
+    cut = [
+        repeat(view) if view is None or view.dim() == 1 else view.split(step, -2) for view in views
+    ]
+    return zip(*cut, strict=False)
+
+
+def joined(parts: tuple[Any, ...]) -> Tensor:
+    """Put the blocks' statistics together again."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def shifted(bias: Tensor | None, mean: Tensor | None, scale: Tensor) -> Tensor | None:
+    """Return `bias - mean * scale`, what is added to `values * scale`."""
+    if mean is None:
+        return bias
+    return mean * -scale if bias is None else torch.addcmul(bias, mean, scale, value=-1)
+
+
 def sum_of_squares(values: Tensor) -> Tensor:
-    """Add up the squares along the last dimension.
+    """Add up the squares along the last dimension, which stays.
 
     `vector_norm` is the quickest way, but it adds one square after the other, and so it rounds as
-    often: it gets no more than `RUN` of them at a time.
+    often: it gets no more than `RUN` of them at a time, in runs of one length where there is one.
     """
     cells = values.shape[-1]
     if cells <= RUN:
-        norms: Tensor = torch.linalg.vector_norm(values, dim=-1)
+        norms: Tensor = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
         return norms.square_()
+    fewest = -(-cells // RUN)
+    for runs in range(fewest, 4 * fewest):
+        if cells % runs == 0:
+            return sum_of_squares(values.unflatten(-1, (runs, -1))).sum(-2)
     whole = cells // RUN * RUN
-    squares = sum_of_squares(values[..., :whole].unflatten(-1, (-1, RUN))).sum(-1)
-    return squares.add_(sum_of_squares(values[..., whole:]))
+    return sum_of_squares(values[..., :whole]).add_(sum_of_squares(values[..., whole:]))

@@ -8,7 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from bnlab.functional.layouts import Layout, sum_of_squares
+from bnlab.functional.layouts import Layout, blocks, sum_of_squares
 
 
 class Lines(Layout):
@@ -18,8 +18,6 @@ class Lines(Layout):
     """
 
     dim = (1,)
-    along = 0
-    block_share = 2
 
     def __init__(
         self, input: Tensor, normalized_shape: Sequence[int], centred: bool = True
@@ -38,21 +36,27 @@ class Lines(Layout):
         return super().affine(values, weight, bias)
 
     def expand(self, parameter: Tensor) -> Tensor:
-        return parameter.flatten()
-
-    def collapse(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        return torch.stack(gradients).sum(0) if len(gradients) > 1 else gradients[0]
+        return parameter if parameter.dim() == 1 else parameter.flatten()
 
     def mean(self, values: Tensor) -> Tensor:
-        return values.mean(-1)
+        return values.mean(-1, keepdim=True)
 
     def mean_square(self, values: Tensor) -> Tensor:
         return sum_of_squares(values).div_(self.size)
 
     def transform(
-        self, values: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor
+        self,
+        values: Tensor,
+        mean: Tensor | None,
+        rstd: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        out: Tensor,
     ) -> None:
-        torch.mul(values, rstd.unsqueeze(-1), out=out)
+        if mean is None:
+            torch.mul(values, rstd, out=out)
+        else:
+            torch.sub(values, mean, out=out).mul_(rstd)
         if weight is not None and bias is not None:
             torch.addcmul(bias, out, weight, out=out)
         elif weight is not None:
@@ -69,24 +73,38 @@ class Lines(Layout):
         weight: Tensor | None,
         out: Tensor,
     ) -> tuple[Tensor, Tensor]:
+        weight = grad.new_ones(self.size) if weight is None else weight
+        gradients = [
+            self._backward(*block) for block in blocks(grad, values, mean, rstd, weight, out)
+        ]
+        grad_weight, grad_bias = (
+            parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+            for parts in zip(*gradients, strict=True)
+        )
+        return grad_weight, grad_bias
+
+    def _backward(
+        self,
+        grad: Tensor,
+        values: Tensor,
+        mean: Tensor | None,
+        rstd: Tensor,
+        weight: Tensor,
+        out: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         torch.mul(grad, values, out=out)
-        ones = grad.new_ones(self.size) if weight is None else weight
         # Products with a vector do both kinds of sums: along the lines and across them.
         with torch.autocast(grad.device.type, enabled=False):
-            grad_bias, grad_weight = grad.sum(0), rstd @ out
-            along, shift = out @ ones, grad @ ones
+            grad_bias, grad_weight = grad.sum(0), rstd.squeeze(-1) @ out
+            along, shift = out @ weight.unsqueeze(-1), grad @ weight.unsqueeze(-1)
             if mean is not None:
-                grad_weight.sub_((mean * rstd) @ grad)
-        if mean is not None:
-            along.addcmul_(mean, shift, value=-1)
+                grad_weight.sub_((mean * rstd).squeeze(-1) @ grad)
+                along.addcmul_(mean, shift, value=-1)
         along.mul_(rstd.pow(3)).div_(-self.size)
-        shift.mul_(rstd).div_(-self.size)
-        if mean is not None:
-            shift.addcmul_(mean, along, value=-1)
-        torch.mul(grad, rstd.unsqueeze(-1), out=out)
-        if weight is not None:
-            out.mul_(weight)
-        out.add_(values * along.unsqueeze(-1))
+        torch.mul(grad, weight, out=out).mul_(rstd).add_(values * along)
         if self.centred:
-            out.add_(shift.unsqueeze(-1))
+            shift.mul_(rstd).div_(-self.size)
+            if mean is not None:
+                shift.addcmul_(mean, along, value=-1)
+            out.add_(shift)
         return grad_weight, grad_bias

@@ -1,62 +1,64 @@
-"""The forward and the backward pass of a norm, block by block."""
+"""The forward and the backward pass of a norm."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bnlab.functional.arithmetic import widened
-from bnlab.functional.layouts import Layout
+from bnlab.functional.layouts import Layout, joined
 
 SMALL = 1 << 16  # cells: a pass over them costs less than to find out whether it can be saved
+# How many variances the square of a mean may be, for it not to be taken off first:
+MEASURING = 2  # E[x^2] is at most three times the variance, and rounds as little
+APPLYING = 16  # nothing but the shift rounds
 
 
 class Passes:
     """One forward pass, and the statistics that its backward pass needs again."""
 
-    mean: Tensor
+    mean: Tensor | None
     var: Tensor
     rstd: Tensor
+    far = False
 
     def __init__(self, layout: Layout, eps: float) -> None:
         self.layout = layout
         self.eps = eps
-        self.far = False
 
     def forward(self, input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         """Return the normalised input and remember its statistics."""
         layout = self.layout
         values, output = layout.view(widened(input)), layout.empty(input)
         weight, bias = _expanded(layout, weight), _expanded(layout, bias)
-        statistics = []
-        for at, block, result in layout.blocks(values, layout.view(output)):
-            if layout.centred:
-                mean, var = self._centred(block, result)
-                block = result
-            else:
-                var = layout.mean_square(block)
-                mean = torch.zeros_like(var)
-            rstd = var.add(self.eps).rsqrt_()
-            layout.transform(block, rstd, layout.cut(weight, at), layout.cut(bias, at), result)
-            statistics.append((mean, var, rstd))
+        statistics = [
+            self._standardize(*piece)
+            for piece in layout.pieces(values, weight, bias, layout.view(output))
+        ]
         self.mean, self.var, self.rstd = _joined(statistics)
         return output if output.dtype == input.dtype else output.to(input.dtype)
 
-    def _centred(self, block: Tensor, result: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the block less its mean to `result`; return the mean and the variance."""
+    def _standardize(
+        self, values: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Write the normalised values to `out`; return mean, variance and 1 / deviation."""
         layout = self.layout
-        mean = layout.mean(block)
-        torch.sub(block, layout.spread(mean), out=result)
-        var = layout.mean_square(result)
-        if _is_far(mean, var):
-            # The little that is left of the mean is taken off, too.
-            self.far = True
-            rest = layout.mean(result)
-            result.sub_(layout.spread(rest))
-            mean, var = mean + rest, layout.mean_square(result)
-        return mean, var
+        mean = taken_off = None
+        var = layout.mean_square(values)
+        if layout.centred:
+            mean = taken_off = layout.mean(values)
+            # The textbook's shortcut, E[x^2] - mean^2, kept only where next to nothing cancels.
+            var.addcmul_(mean, mean, value=-1)
+            if _is_far(mean, var, MEASURING):
+                self.far = True
+                mean, var = _centre(layout, values, mean, out)
+                values, taken_off = out, None
+        rstd = var.add(self.eps).rsqrt_()
+        layout.transform(values, taken_off, rstd, weight, bias, out)
+        return mean, var, rstd
 
     def backward(
         self, grad_output: Tensor, input: Tensor, weight: Tensor | None, bias: Tensor | None
@@ -65,28 +67,23 @@ class Passes:
         layout = self.layout
         values, grad = layout.view(widened(input)), layout.view(widened(grad_output))
         grad_input = layout.empty(input)
-        gamma = _expanded(layout, weight)
-        gradients = []
-        for at, block, upstream, result in layout.blocks(values, grad, layout.view(grad_input)):
-            mean = _cut(self.mean, at) if layout.centred else None
-            if mean is not None and self.far:
-                block = block - layout.spread(mean)
-                block.sub_(layout.spread(layout.mean(block)))
-                mean = None
-            rstd = _cut(self.rstd, at)
-            gradients.append(
-                layout.backward(upstream, block, mean, rstd, layout.cut(gamma, at), result)
-            )
-        grad_weight, grad_bias = (
-            None if parameter is None else layout.collapse(parts).view_as(parameter)
-            for parameter, parts in zip((weight, bias), zip(*gradients, strict=True), strict=True)
+        mean = self.mean
+        if self.far and mean is not None:
+            centred = torch.empty_like(values)
+            _centre(layout, values, mean, centred)
+            values, mean = centred, None
+        result = layout.view(grad_input)
+        grad_weight, grad_bias = layout.backward(
+            grad, values, mean, self.rstd, _expanded(layout, weight), result
         )
-        if grad_input.dtype != input.dtype:
-            grad_input = grad_input.to(input.dtype)
-        return grad_input, grad_weight, grad_bias
+        return (
+            grad_input if grad_input.dtype == input.dtype else grad_input.to(input.dtype),
+            None if weight is None else grad_weight.view_as(weight),
+            None if bias is None else grad_bias.view_as(bias),
+        )
 
 
-def apply_in_blocks(
+def transform_by(
     input: Tensor,
     layout: Layout,
     mean: Tensor,
@@ -95,38 +92,39 @@ def apply_in_blocks(
     bias: Tensor | None,
     eps: float,
 ) -> Tensor:
-    """Normalise by statistics that are given."""
+    """Normalise by statistics that are given, one value a channel."""
     values, output = layout.view(widened(input)), layout.empty(input)
     mean, var = widened(mean), widened(var)
+    subtract = values.numel() < SMALL or _is_far(mean, var, APPLYING)
+    rstd = layout.expand(var.add(eps).rsqrt_())
     weight, bias = _expanded(layout, weight), _expanded(layout, bias)
-    scale = var.add(eps).rsqrt_()
-    subtract = values.numel() < SMALL or _is_far(mean, var)
-    if not subtract:
-        # A pass less: the mean goes into the shift.
-        scale = scale if weight is None else scale.mul_(weight)
-        bias = -mean * scale if bias is None else torch.addcmul(bias, mean, scale, value=-1)
-        weight = None
-    for at, block, result in layout.blocks(values, layout.view(output)):
+    views = values, layout.expand(mean), rstd, weight, bias, layout.view(output)
+    for piece, taken_off, factor, gamma, beta, result in layout.pieces(*views):
         if subtract:
-            block = torch.sub(block, layout.spread(_cut(mean, at)), out=result)
-        layout.transform(
-            block, _cut(scale, at), layout.cut(weight, at), layout.cut(bias, at), result
-        )
+            piece, taken_off = torch.sub(piece, taken_off, out=result), None
+        layout.transform(piece, taken_off, factor, gamma, beta, result)
     return output if output.dtype == input.dtype else output.to(input.dtype)
 
 
-def _is_far(mean: Tensor, var: Tensor) -> bool:
-    """Whether a mean lies so many deviations off 0 that its rounding shows in the result."""
-    return torch.addcmul(var, mean, mean, value=-1 / 16).min().item() < 0
+def _centre(layout: Layout, values: Tensor, mean: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+    """Write the values less their mean to `out`; return the mean and the variance."""
+    torch.sub(values, mean, out=out)
+    # The little that is left of the mean is taken off, too.
+    rest = layout.mean(out)
+    out.sub_(rest)
+    return mean + rest, layout.mean_square(out)
+
+
+def _is_far(mean: Tensor, var: Tensor, limit: float) -> bool:
+    """Whether the square of a mean is more than `limit` times the variance."""
+    # In this order not-a-number is far: the squares of large values overflow.
+    return not torch.addcmul(var, mean, mean, value=-1 / limit).min().item() >= 0
 
 
 def _expanded(layout: Layout, parameter: Tensor | None) -> Tensor | None:
     return None if parameter is None else layout.expand(widened(parameter))
 
 
-def _cut(statistic: Tensor, at: slice | None) -> Tensor:
-    return statistic if at is None else statistic[at]
-
-
-def _joined(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    return parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True)))
+def _joined(parts: Sequence[tuple[Tensor | None, ...]]) -> tuple[Any, ...]:
+    """Join the statistics of all pieces, which may have no means."""
+    return tuple(None if part[0] is None else joined(part) for part in zip(*parts, strict=True))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bnlab.functional.layouts import Layout, sum_of_squares
+from bnlab.functional.layouts import Layout, blocks, joined, shifted, sum_of_squares
 
-MANY = 32  # repeats: so often is a plane of factors used that to fill it costs little
+MANY = 16  # repeats: so often is a plane of factors used that to fill it costs little
 
 
 class Planes(Layout):
@@ -20,7 +21,6 @@ class Planes(Layout):
     """
 
     dim = (0, 2)
-    along = 1
 
     def __init__(self, input: Tensor, groups: int | None = None) -> None:
         samples, channels = input.shape[:2]
@@ -40,40 +40,45 @@ class Planes(Layout):
 
     def affine(self, values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         weight, bias = (
-            None if parameter is None else self.expand(parameter).unsqueeze(-1)
+            None if parameter is None else self._spread(self.expand(parameter))
             for parameter in (weight, bias)
         )
         return super().affine(self._channels(values), weight, bias).reshape(self.shape)
 
     def expand(self, parameter: Tensor) -> Tensor:
         if self.recur != 1:
-            parameter = parameter.expand(self.recur, -1).flatten()
-        return parameter if self.parts == 1 else parameter.view(self.shape[1], self.parts)
+            parameter = parameter.expand(self.recur, -1)
+        return parameter.reshape(-1, self.parts)
 
-    def cut(self, expanded: Tensor | None, at: slice | None) -> Tensor | None:
-        return expanded if expanded is None or at is None else expanded[at]
-
-    def collapse(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        joined = torch.cat(gradients) if len(gradients) > 1 else gradients[0]
-        return joined if self.recur == 1 else joined.view(self.recur, -1).sum(0)
+    def pieces(self, *views: Any) -> Iterable[tuple[Any, ...]]:
+        # Of many repeats one pass writes the output.
+        return (views,) if len(views[0]) >= MANY else blocks(*views)
 
     def mean(self, values: Tensor) -> Tensor:
-        return self.join_repeats(values.sum(-1), 0).div_(self.size)
+        return self.join_repeats(values.sum(-1, keepdim=True), 0).div_(self.size)
 
     def mean_square(self, values: Tensor) -> Tensor:
         return self.join_repeats(sum_of_squares(values), 0).div_(self.size)
 
     def transform(
-        self, values: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor
+        self,
+        values: Tensor,
+        mean: Tensor | None,
+        rstd: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        out: Tensor,
     ) -> None:
-        scale = self._scale(rstd, weight)
-        values, out = self._channels(values), self._channels(out)
-        if bias is None:
-            torch.mul(values, scale.unsqueeze(-1), out=out)
-        elif len(values) < MANY:
-            torch.mul(values, scale.unsqueeze(-1), out=out).add_(bias.unsqueeze(-1))
-        else:
-            torch.addcmul(_filled(bias, values), values, _filled(scale, values), out=out)
+        scale = rstd if weight is None else rstd * weight
+        shift = shifted(bias, mean, scale)
+        if shift is not None and len(values) >= MANY:
+            shift, scale = _filled(values, shift, scale)
+            torch.addcmul(shift, values, scale, out=out)
+            return
+        out = self._channels(out)
+        torch.mul(self._channels(values), self._spread(scale), out=out)
+        if shift is not None:
+            out.add_(self._spread(shift))
 
     def backward(
         self,
@@ -84,49 +89,64 @@ class Planes(Layout):
         weight: Tensor | None,
         out: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        grads, products = self._channels(grad), self._channels(out)
-        torch.mul(grads, self._channels(values), out=products)
-        grad_bias = self.join_repeats(grads.sum(-1), 0)
-        grad_weight = self.join_repeats(products.sum(-1), 0)
+        scale = rstd if weight is None else rstd * weight
+        share = scale / -self.size
+        turn = share * rstd.square()
+        gradients = [
+            self._backward(*block) for block in blocks(grad, values, mean, scale, share, turn, out)
+        ]
+        grad_weight, grad_bias = map(joined, zip(*gradients, strict=True))
+        grad_weight.mul_(rstd)
+        return self._collapse(grad_weight), self._collapse(grad_bias)
+
+    def _backward(
+        self,
+        grad: Tensor,
+        values: Tensor,
+        mean: Tensor | None,
+        scale: Tensor,
+        share: Tensor,
+        turn: Tensor,
+        out: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Write the gradient of the input; return the sums of g (x - mean) and of g."""
+        grad_sum = self._channel_sums(grad)
+        product_sum = self._channel_sums(torch.mul(grad, values, out=out))
         if mean is not None:
-            grad_weight.addcmul_(self._each(mean), grad_bias, value=-1)
-        grad_weight.mul_(self._each(rstd))
-        scale = self._scale(rstd, weight)
-        if self.parts == 1:
-            # A whole plane has one weight, which all three terms share: no scratch is needed.
-            along = (grad_weight * rstd).div_(-self.size)
-            shift = grad_bias / -self.size
-            if mean is not None:
-                shift.addcmul_(mean, along, value=-1)
-            if len(values) < MANY:
-                torch.mul(values, along.unsqueeze(-1), out=out).add_(grad)
-            else:
-                torch.addcmul(grad, values, _filled(along, values), out=out)
-            out.add_(shift.unsqueeze(-1)).mul_(scale.unsqueeze(-1))
-            return grad_weight, grad_bias
-        along = (grad_weight * scale).sum(-1).mul_(rstd).div_(-self.size)
-        shift = (grad_bias * scale).sum(-1).div_(-self.size)
+            product_sum.addcmul_(mean, grad_sum, value=-1)
+        along = self._plane_sums(product_sum * turn)
+        shift = self._plane_sums(grad_sum * share)
         if mean is not None:
             shift.addcmul_(mean, along, value=-1)
-        torch.mul(values, along.unsqueeze(-1), out=out).add_(shift.unsqueeze(-1))
-        products.add_(grads * scale.unsqueeze(-1))
-        return grad_weight, grad_bias
+        if len(values) >= MANY:
+            shift, along, scale = _filled(values, shift, along, scale)
+            torch.addcmul(shift, values, along, out=out).addcmul_(grad, scale)
+        else:
+            torch.mul(values, along, out=out).add_(shift)
+            self._channels(out).add_(self._channels(grad) * self._spread(scale))
+        return product_sum, grad_sum
 
     def _channels(self, values: Tensor) -> Tensor:
-        """The cells of each channel of each plane."""
-        if self.parts == 1:
-            return values
-        repeats, planes, cells = values.shape
-        return values.reshape(repeats, planes, self.parts, cells // self.parts)
+        """Divide a plane into its channels."""
+        return values if self.parts == 1 else values.unflatten(-1, (self.parts, -1))
 
-    def _each(self, statistic: Tensor) -> Tensor:
-        """Shape one value a plane so that it broadcasts to one a channel."""
-        return statistic if self.parts == 1 else statistic.unsqueeze(-1)
+    def _channel_sums(self, values: Tensor) -> Tensor:
+        sums = values.sum(-1, keepdim=True) if self.parts == 1 else self._channels(values).sum(-1)
+        return self.join_repeats(sums, 0)
 
-    def _scale(self, rstd: Tensor, weight: Tensor | None) -> Tensor:
-        return self._each(rstd) if weight is None else self._each(rstd) * weight
+    def _plane_sums(self, per_channel: Tensor) -> Tensor:
+        return per_channel if self.parts == 1 else per_channel.sum(-1, keepdim=True)
+
+    def _spread(self, per_channel: Tensor) -> Tensor:
+        """Shape one value a channel so that it broadcasts to the cells of its channels."""
+        return per_channel if self.parts == 1 else per_channel.unsqueeze(-1)
+
+    def _collapse(self, gradient: Tensor) -> Tensor:
+        """Add up what `expand` has repeated."""
+        return gradient.view(self.recur, -1).sum(0) if self.recur > 1 else gradient.view(-1)
 
 
-def _filled(factor: Tensor, values: Tensor) -> Tensor:
-    """Write a plane's factor into each cell of a plane: `addcmul` is quick only with such."""
-    return factor.unsqueeze(-1).expand(values.shape[1:]).contiguous()
+def _filled(values: Tensor, *factors: Tensor) -> list[Tensor]:
+    """Write each plane's factors into each cell of a plane: `addcmul` is quick only with such."""
+    ones = values.new_ones(values.shape[-1])
+    return [factor * ones for factor in factors]

@@ -14,10 +14,10 @@ from torch.autograd import forward_ad
 
 from bnlab.functional.arithmetic import in_layout_of, moments, normalize, widened
 from bnlab.functional.layouts import Layout
-from bnlab.functional.passes import Passes, apply_in_blocks
+from bnlab.functional.passes import Passes, transform_by
 
-Standardized = tuple[Tensor, Tensor, Tensor]
-"""An output, and the mean and the variance that made it, one value for each statistic."""
+Standardized = tuple[Tensor, Tensor | None, Tensor]
+"""An output, the mean that was taken off, if any, and the variance, one value for each group."""
 
 
 def standardize(
@@ -45,7 +45,7 @@ def apply_statistics(
 ) -> Tensor:
     """Return `normalize(input, mean, var, weight, bias, eps)`: all of them one value a channel."""
     if not (_needs_definition(input) or _needs_gradient(input, weight, bias)):
-        return apply_in_blocks(input, layout, mean, var, weight, bias, eps)
+        return transform_by(input, layout, mean, var, weight, bias, eps)
     per_channel = (1, -1, *[1] * (input.dim() - 2))
     gamma, beta = (
         None if parameter is None else parameter.view(per_channel) for parameter in (weight, bias)
@@ -69,8 +69,8 @@ def _definition(
         shift = mean = torch.zeros_like(var)
     normalized = normalize(values, mean, var, eps=eps)
     output = layout.unview(layout.affine(normalized, weight, bias), input.shape)
-    mean, var = (shift + mean).detach().flatten(), var.detach().flatten()
-    return output.to(input.dtype).contiguous(memory_format=layout.memory_format), mean, var
+    output = output.to(input.dtype).contiguous(memory_format=layout.memory_format)
+    return output, (shift + mean).detach() if layout.centred else None, var.detach()
 
 
 class _Differentiable(torch.autograd.Function):
