@@ -35,6 +35,8 @@ MASKS = [
     (re.compile(r"[^\s'\"<>]*site-packages[/\\]"), "PACKAGES/"),
     (re.compile(r"\b(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b"), "ID"),
     (re.compile(r"\bbnlab-[0-9a-f]{6,}"), "bnlab-ID"),
+    # matplotlib names a clipped region after its corners, with all their decimals.
+    (re.compile(r"\bp[0-9a-f]{10}\b"), "CLIP"),
     (re.compile(r"[ \t]+"), " "),
 ]
 

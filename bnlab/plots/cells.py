@@ -39,18 +39,24 @@ def rectangles(boxes: np.ndarray) -> np.ndarray:
     return np.stack([x + width * across, y + height * down], axis=-1)
 
 
-def runs(mask: np.ndarray) -> np.ndarray:
-    """Cover the cells of a table by few rectangles: rows of left, top, width, height in cells."""
+def runs(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cover the cells of each table, `(tables, rows, columns)`, by few rectangles.
+
+    Returns:
+        Rows of left, top, width, height in cells, and the number of the table each lies in.
+    """
     found = []
-    for table in (mask, mask.T):
-        framed = np.zeros((table.shape[0], table.shape[1] + 2), dtype=np.int8)
-        framed[:, 1:-1] = table
-        steps = framed[:, 1:] - framed[:, :-1]
-        row, start = np.nonzero(steps == 1)
-        stop = np.nonzero(steps == -1)[1]
-        found.append(np.stack([start, row, stop - start, np.ones_like(row)], axis=1))
-    flat, upright = found
-    return flat if len(flat) <= len(upright) else upright[:, [1, 0, 3, 2]]
+    for tables in (masks, masks.swapaxes(1, 2)):
+        framed = np.zeros((*tables.shape[:2], tables.shape[2] + 2), dtype=np.int8)
+        framed[..., 1:-1] = tables
+        steps = framed[..., 1:] - framed[..., :-1]
+        table, row, start = np.nonzero(steps == 1)
+        stop = np.nonzero(steps == -1)[2]
+        found.append((np.stack([start, row, stop - start, np.ones_like(row)], axis=1), table))
+    (flat, lying), (upright, standing) = found
+    fewer = np.bincount(lying, minlength=len(masks)) <= np.bincount(standing, minlength=len(masks))
+    boxes = np.concatenate([flat[fewer[lying]], upright[~fewer[standing]][:, [1, 0, 3, 2]]])
+    return boxes, np.concatenate([lying[fewer[lying]], standing[~fewer[standing]]])
 
 
 @dataclass(frozen=True)
@@ -71,14 +77,15 @@ class Slices:
         """The upper edge of a sample's slice."""
         return SLICES + sample * (self.size * self.channels + GAP)
 
-    def cover(self, mask: np.ndarray) -> np.ndarray:
-        """Corners of rectangles over the cells of `mask`, (N, C, H·W)."""
+    def cover(self, masks: np.ndarray, lefts: Sequence[float]) -> np.ndarray:
+        """Corners of rectangles over the cells of masks `(panels, N, C, H·W)`, at their lefts."""
         # An empty row below each sample keeps a rectangle from reaching into the next one.
-        table = np.zeros((self.samples, self.channels + 1, self.places), dtype=bool)
-        table[:, :-1] = mask
-        boxes = runs(table.reshape(-1, self.places))
+        tables = np.zeros((len(masks), self.samples, self.channels + 1, self.places), dtype=bool)
+        tables[:, :, :-1] = masks
+        boxes, panel = runs(tables.reshape(len(masks), -1, self.places))
         sample = boxes[:, 1] // (self.channels + 1)
         boxes = boxes * self.size
+        boxes[:, 0] += np.array(lefts)[panel]
         boxes[:, 1] += SLICES + sample * (GAP - self.size)
         return rectangles(boxes)
 
@@ -93,11 +100,11 @@ class Slices:
             lines += [((x, top), (x, top + high)) for x in columns]
         return np.array(lines)
 
-    def hatch(self, mask: np.ndarray) -> np.ndarray:
-        """A rising line in each cell of `mask`, `(cells, 2, 2)`."""
-        n, c, p = np.nonzero(mask)
+    def hatch(self, masks: np.ndarray, lefts: Sequence[float]) -> np.ndarray:
+        """A rising line in each cell of `masks`, as in `cover`: `(cells, 2, 2)`."""
+        panel, n, c, p = np.nonzero(masks)
         corners = self.size * np.stack([p, c + n * self.channels], axis=1)
-        corners[:, 1] += SLICES + GAP * n
+        corners += np.stack([np.array(lefts)[panel], SLICES + GAP * n], axis=1)
         return corners[:, None] + np.array([[0.22, 0.78], [0.78, 0.22]]) * self.size
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
@@ -78,7 +79,7 @@ class FamilyArtists:
         cells = count, channels, height * width
         block, panel = Block(*cells), Slices(*cells)
         lefts = [LEFT + PITCH * at for at in range(len(result.members))]
-        everywhere, picked = np.ones(cells, dtype=bool), np.zeros(cells, dtype=bool)
+        picked = np.zeros(cells, dtype=bool)
         n, c, h, w = result.picked
         picked[n, c, h * width + w] = True
 
@@ -86,8 +87,8 @@ class FamilyArtists:
         _cut(self.edges, strokes(_each(edges, lefts)))
         _cut(self.behind, strokes(_each(behind, lefts)))
         _cut(self.grid, strokes(_each(panel.grid(), lefts)))
-        _cut(self.even, polygons(_each(panel.cover(everywhere), lefts)))
-        marks = np.concatenate([panel.cover(picked), block.faces(picked)[0][:1]])
+        _cut(self.even, polygons(_each(panel.cover(np.ones((1, *cells)), [0]), lefts)))
+        marks = np.concatenate([panel.cover(picked[None], [0]), block.faces(picked)[0][:1]])
         _cut(self.picked, polygons(_each(marks, lefts)))
         self._light(result.members, lefts, block, panel)
         self._write(result, block, panel)
@@ -95,25 +96,26 @@ class FamilyArtists:
     def _light(
         self, members: Sequence[Member], lefts: Sequence[float], block: Block, panel: Slices
     ) -> None:
-        solids, between, odd, lit, hatch = [], [], [], [], []
+        solids, between, odd, shared, places = [], [], [], [], []
         for member, left in zip(members, lefts, strict=True):
             if member.shared is None or member.odd is None:
                 continue
-            shared, aside = member.shared.numpy(), np.array([left, 0.0])
-            faces, lines = block.faces(shared)
+            faces, lines = block.faces(member.shared.numpy())
+            aside = np.array([left, 0.0])
             solids.append(faces + aside)
             between.append(lines + aside)
-            odd.append(panel.cover(member.odd.numpy()) + aside)
-            lit.append(panel.cover(shared) + aside)
-            hatch.append(panel.hatch(shared) + aside)
+            odd.append(member.odd)
+            shared.append(member.shared)
+            places.append(left)
         for patch, faces in zip(
             (self.front, self.top, self.side), np.stack(solids, 1), strict=True
         ):
             _cut(patch, polygons(faces))
+        lit = torch.stack(shared).numpy()
         _cut(self.between, strokes(np.concatenate(between)))
-        _cut(self.odd, polygons(np.concatenate(odd)))
-        _cut(self.lit, polygons(np.concatenate(lit)))
-        _cut(self.hatch, strokes(np.concatenate(hatch)))
+        _cut(self.odd, polygons(panel.cover(torch.stack(odd).numpy(), places)))
+        _cut(self.lit, polygons(panel.cover(lit, places)))
+        _cut(self.hatch, strokes(panel.hatch(lit, places)))
 
     def _write(self, result: Family, block: Block, panel: Slices) -> None:
         samples, channels, height, width = result.sizes

@@ -22,10 +22,23 @@ REACH = 2.5  # normalised values from -REACH to REACH are shown as black to whit
 STEP = 8  # of 255 levels: what is left out is hardly seen, and half of the bytes
 
 
-def pixels(picture: Tensor) -> np.ndarray:
-    """A picture (3, H, W) with values from 0 to 1 as bytes (H, W, 3); what lies outside is cut."""
-    levels = (picture * 255 / STEP).round() * STEP
-    return levels.clamp(0, 255).to(torch.uint8).movedim(0, -1).numpy()
+def pixels(pictures: Tensor) -> np.ndarray:
+    """Pictures (*, 3, H, W) with values from 0 to 1 as bytes (*, H, W, 3); the rest is cut off."""
+    levels = (pictures * 255 / STEP).round() * STEP
+    return levels.clamp(0, 255).to(torch.uint8).movedim(-3, -1).contiguous().numpy()
+
+
+class Picture(AxesImage):
+    """Pixels that the page scales: they stay in their place and need no resampling."""
+
+    _place: tuple[Any, ...] | None = None
+
+    def make_image(self, renderer: Any, magnification: float = 1.0, unsampled: bool = False) -> Any:
+        if not unsampled:
+            return super().make_image(renderer, magnification, unsampled)
+        if self._place is None:
+            self._place = super().make_image(renderer, magnification, unsampled)[1:]
+        return self.get_array(), *self._place
 
 
 class Normed(Protocol):
@@ -66,11 +79,11 @@ class ForgettingArtists:
     def update(self, result: Forgetting) -> None:
         """Show another change."""
         columns = (result.changed, *result.normed)
-        for at, column in enumerate(columns):
-            seen, moves = _visible(column.pictures, normalised=at > 0), column.changed.tolist()
+        seen = [_visible(each.pictures, normalised=at > 0) for at, each in enumerate(columns)]
+        for at, pictures in enumerate(pixels(torch.stack(seen))):
             places = zip(self.unchanged[at], self.pictures[at], self.words[at], strict=True)
-            for (still, image, text), picture, moved in zip(places, seen, moves, strict=True):
-                values = pixels(picture)
+            moves = columns[at].changed.tolist()
+            for (still, image, text), values, moved in zip(places, pictures, moves, strict=True):
                 if not np.array_equal(values, np.asarray(image.get_array())):
                     image.set_data(values)
                 moved_at_all = not np.array_equal(values, np.asarray(still.get_array()))
@@ -96,10 +109,8 @@ def draw_forgetting(axes: np.ndarray, result: Forgetting) -> ForgettingArtists:
         below: dict[str, Any] = {"ha": "left", "va": "top", "size": 12, "weight": "bold"}
         still = [pixels(picture) for picture in _visible(column.unchanged, normalised=at > 0)]
         # What moves is in the moving layer at once, so that its first move is no slower.
-        moving: dict[str, Any] = {"animated": True, "clip_on": False}
-        for layer, style in ((artists.unchanged, {}), (artists.pictures, moving)):
-            shown = zip(axes[:, at], still, strict=True)
-            layer.append([_show(ax, each, **style) for ax, each in shown])
+        for layer, show in ((artists.unchanged, _show), (artists.pictures, _cover)):
+            layer.append([show(ax, each) for ax, each in zip(axes[:, at], still, strict=True)])
         artists.words.append(
             [
                 ax.text(0, -0.06, "", transform=ax.transAxes, animated=True, **below)
@@ -117,12 +128,20 @@ def _visible(values: Tensor, *, normalised: bool) -> Tensor:
     return values / (2 * REACH) + 0.5 if normalised else values
 
 
-def _show(ax: Axes, values: np.ndarray, **style: Any) -> AxesImage:
+def _show(ax: Axes, values: np.ndarray) -> AxesImage:
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set_visible(False)
     # Without resampling the page gets the few pixels that there are.
-    return ax.imshow(values, interpolation="none", **style)
+    return ax.imshow(values, interpolation="none")
+
+
+def _cover(ax: Axes, values: np.ndarray) -> AxesImage:
+    image = Picture(ax, interpolation="none", animated=True, clip_on=False)
+    image.set_data(values)
+    image.set_extent(ax.images[0].get_extent())
+    ax.add_image(image)
+    return image
 
 
 class Transfer(Protocol):
