@@ -24,14 +24,7 @@
   };
   name();
   if (window.bnlabNaming) return;
-  // Once the page has painted what changed: a picture does not wait for its name.
-  const whenIdle = window.requestIdleCallback ?? setTimeout;
-  let waiting = false;
-  const nameSoon = () => {
-    if (!waiting) whenIdle(() => { waiting = false; name(); });
-    waiting = true;
-  };
-  window.bnlabNaming = new MutationObserver(nameSoon);
+  window.bnlabNaming = new MutationObserver(name);
   window.bnlabNaming.observe(document.body, { childList: true, subtree: true });
   // The notebook would take the arrow keys to move among its cells.
   window.addEventListener("keydown", (event) => {
