@@ -118,9 +118,9 @@ def blocks(*views: Any) -> Iterable[tuple[Any, ...]]:
     return zip(*cut, strict=False)
 
 
-def joined(parts: tuple[Any, ...]) -> Tensor:
-    """Put the blocks' statistics together again."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+def joined(parts: tuple[Any, ...]) -> Any:
+    """Put what was found block by block together again, if anything was."""
+    return parts[0] if len(parts) == 1 or parts[0] is None else torch.cat(parts)
 
 
 def shifted(bias: Tensor | None, mean: Tensor | None, scale: Tensor) -> Tensor | None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -38,7 +35,7 @@ class Passes:
             self._standardize(*piece)
             for piece in layout.pieces(values, weight, bias, layout.view(output))
         ]
-        self.mean, self.var, self.rstd = _joined(statistics)
+        self.mean, self.var, self.rstd = map(joined, zip(*statistics, strict=True))
         return output if output.dtype == input.dtype else output.to(input.dtype)
 
     def _standardize(
@@ -123,8 +120,3 @@ def _is_far(mean: Tensor, var: Tensor, limit: float) -> bool:
 
 def _expanded(layout: Layout, parameter: Tensor | None) -> Tensor | None:
     return None if parameter is None else layout.expand(widened(parameter))
-
-
-def _joined(parts: Sequence[tuple[Tensor | None, ...]]) -> tuple[Any, ...]:
-    """Join the statistics of all pieces, which may have no means."""
-    return tuple(None if part[0] is None else joined(part) for part in zip(*parts, strict=True))

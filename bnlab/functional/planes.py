@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -14,26 +14,22 @@ MANY = 16  # repeats: so often is a plane of factors used that to fill it costs 
 
 
 class Planes(Layout):
-    """`(repeats, planes, cells)`: a statistic covers a plane in all repeats.
+    """`(repeats, planes, cells)`: a statistic covers a plane in all repeats, if it has any.
 
     For batch norm a plane is a channel, repeated in each sample. For instance and group norm it is
     a channel or a group of channels of one sample: the parameters recur from sample to sample.
     """
 
-    dim = (0, 2)
-
     def __init__(self, input: Tensor, groups: int | None = None) -> None:
         samples, channels = input.shape[:2]
-        repeats, self.recur = (samples, 1) if groups is None else (1, samples)
+        self.repeats, self.recur = (samples, 1) if groups is None else (1, samples)
         groups = channels if groups is None else groups
         self.parts = channels // groups
         cells = self.parts * input.shape[2:].numel()
-        self.shape = (repeats, self.recur * groups, cells)
-        self.size = repeats * cells
-        # Of one repeat there is nothing to add up.
-        self.join_repeats: Callable[[Tensor, int], Tensor] = (
-            torch.sum if repeats > 1 else torch.squeeze
-        )
+        self.size = self.repeats * cells
+        planes = self.recur * groups, cells
+        self.shape = planes if self.repeats == 1 else (self.repeats, *planes)
+        self.dim = (1,) if self.repeats == 1 else (0, 2)
 
     def view(self, input: Tensor) -> Tensor:
         return input.reshape(self.shape)
@@ -52,13 +48,13 @@ class Planes(Layout):
 
     def pieces(self, *views: Any) -> Iterable[tuple[Any, ...]]:
         # Of many repeats one pass writes the output.
-        return (views,) if len(views[0]) >= MANY else blocks(*views)
+        return (views,) if self.repeats >= MANY else blocks(*views)
 
     def mean(self, values: Tensor) -> Tensor:
-        return self.join_repeats(values.sum(-1, keepdim=True), 0).div_(self.size)
+        return self._over_repeats(values.sum(-1, keepdim=True)).div_(self.size)
 
     def mean_square(self, values: Tensor) -> Tensor:
-        return self.join_repeats(sum_of_squares(values), 0).div_(self.size)
+        return self._over_repeats(sum_of_squares(values)).div_(self.size)
 
     def transform(
         self,
@@ -71,7 +67,7 @@ class Planes(Layout):
     ) -> None:
         scale = rstd if weight is None else rstd * weight
         shift = shifted(bias, mean, scale)
-        if shift is not None and len(values) >= MANY:
+        if shift is not None and self.repeats >= MANY:
             shift, scale = _filled(values, shift, scale)
             torch.addcmul(shift, values, scale, out=out)
             return
@@ -118,7 +114,7 @@ class Planes(Layout):
         shift = self._plane_sums(grad_sum * share)
         if mean is not None:
             shift.addcmul_(mean, along, value=-1)
-        if len(values) >= MANY:
+        if self.repeats >= MANY:
             shift, along, scale = _filled(values, shift, along, scale)
             torch.addcmul(shift, values, along, out=out).addcmul_(grad, scale)
         else:
@@ -130,9 +126,12 @@ class Planes(Layout):
         """Divide a plane into its channels."""
         return values if self.parts == 1 else values.unflatten(-1, (self.parts, -1))
 
+    def _over_repeats(self, sums: Tensor) -> Tensor:
+        return sums if self.repeats == 1 else sums.sum(0)
+
     def _channel_sums(self, values: Tensor) -> Tensor:
         sums = values.sum(-1, keepdim=True) if self.parts == 1 else self._channels(values).sum(-1)
-        return self.join_repeats(sums, 0)
+        return self._over_repeats(sums)
 
     def _plane_sums(self, per_channel: Tensor) -> Tensor:
         return per_channel if self.parts == 1 else per_channel.sum(-1, keepdim=True)
