@@ -146,6 +146,10 @@ CLEAN = {
     "element id": Planted(
         "display(HTML('<b id=\"bnlab-1a2b3c\">x</b>'))", [html('<b id="bnlab-9f8e7d">x</b>')]
     ),
+    "clipped region": Planted(
+        "display(HTML('<g clip-path=\"url(#pa12e57a4e1)\">x</g>'))",
+        [html('<g clip-path="url(#pd3d7181868)">x</g>')],
+    ),
     "element id like a huge number": Planted(
         "display(HTML('<b id=\"p5e395c\">x</b>'))", [html('<b id="p5e395c">x</b>')]
     ),

@@ -73,7 +73,6 @@ class Lines(Layout):
         weight: Tensor | None,
         out: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        weight = grad.new_ones(self.size) if weight is None else weight
         gradients = [
             self._backward(*block) for block in blocks(grad, values, mean, rstd, weight, out)
         ]
@@ -89,19 +88,23 @@ class Lines(Layout):
         values: Tensor,
         mean: Tensor | None,
         rstd: Tensor,
-        weight: Tensor,
+        weight: Tensor | None,
         out: Tensor,
     ) -> tuple[Tensor, Tensor]:
         torch.mul(grad, values, out=out)
+        ones = grad.new_ones(self.size) if weight is None else weight
         # Products with a vector do both kinds of sums: along the lines and across them.
         with torch.autocast(grad.device.type, enabled=False):
             grad_bias, grad_weight = grad.sum(0), rstd.squeeze(-1) @ out
-            along, shift = out @ weight.unsqueeze(-1), grad @ weight.unsqueeze(-1)
+            along, shift = out @ ones.unsqueeze(-1), grad @ ones.unsqueeze(-1)
             if mean is not None:
                 grad_weight.sub_((mean * rstd).squeeze(-1) @ grad)
                 along.addcmul_(mean, shift, value=-1)
         along.mul_(rstd.pow(3)).div_(-self.size)
-        torch.mul(grad, weight, out=out).mul_(rstd).add_(values * along)
+        torch.mul(grad, rstd, out=out)
+        if weight is not None:
+            out.mul_(weight)
+        out.add_(values * along)
         if self.centred:
             shift.mul_(rstd).div_(-self.size)
             if mean is not None:

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from bnlab.plots.layers import LayeredFigure, change, new_figure, shorten_svg, styled
+from bnlab.plots.layers import LayeredFigure, change, new_figure, shorten_svg, small_png, styled
 
 
 class Wave:
@@ -212,3 +213,20 @@ def test_level_text_carries_no_rotation() -> None:
     upright = '<text transform="rotate(-90 3 4)">b</text>'
     text = f'<text transform="rotate(-0 3.5 4)">a</text>{upright}'
     assert shorten_svg(text) == f"<text>a</text>{upright}"
+
+
+@pytest.mark.parametrize("opacity", [None, 255, 100], ids=["colours", "opaque", "see-through"])
+def test_a_small_png_holds_its_pixels(opacity: int | None) -> None:
+    drawn = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    if opacity is not None:
+        drawn = np.dstack([drawn, np.full((5, 7), opacity, dtype=np.uint8)])
+    found = Image.open(io.BytesIO(small_png(drawn[::-1])))
+    assert found.mode == ("RGBA" if opacity == 100 else "RGB")
+    np.testing.assert_array_equal(found, drawn[::-1, :, : len(found.mode)])
+
+
+def test_the_style_is_left_as_it_was_found() -> None:
+    before = dict(matplotlib.rcParams)
+    with styled():
+        assert dict(matplotlib.rcParams) != before
+    assert dict(matplotlib.rcParams) == before
