@@ -69,7 +69,7 @@ class Layout(ABC):
         return parameter
 
     def pieces(self, *views: Any) -> Iterable[tuple[Any, ...]]:
-        """Cut what a forward pass needs into what it does at once."""
+        """Cut what is to be transformed into what is done at once."""
         return blocks(*views)
 
     @abstractmethod
@@ -108,10 +108,11 @@ def blocks(*views: Any) -> Iterable[tuple[Any, ...]]:
 
     None, and what has one dimension only, goes with every block.
     """
-    cells = sum(0 if view is None else view.numel() for view in views)
-    if cells <= BLOCK:
+    count = round(sum(0 if view is None else view.numel() for view in views) / BLOCK)
+    if count <= 1:
         return (views,)
-    step = BLOCK * views[0].shape[-2] // cells or 1
+    # Of equal length: a short last one would cost as many calls.
+    step = -(-views[0].shape[-2] // count)
     cut = [
         repeat(view) if view is None or view.dim() == 1 else view.split(step, -2) for view in views
     ]

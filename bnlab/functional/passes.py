@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bnlab.functional.arithmetic import widened
-from bnlab.functional.layouts import Layout, joined
+from bnlab.functional.layouts import Layout
 
 SMALL = 1 << 16  # cells: a pass over them costs less than to find out whether it can be saved
 # How many variances the square of a mean may be, for it not to be taken off first:
@@ -30,19 +30,7 @@ class Passes:
         """Return the normalised input and remember its statistics."""
         layout = self.layout
         values, output = layout.view(widened(input)), layout.empty(input)
-        weight, bias = _expanded(layout, weight), _expanded(layout, bias)
-        statistics = [
-            self._standardize(*piece)
-            for piece in layout.pieces(values, weight, bias, layout.view(output))
-        ]
-        self.mean, self.var, self.rstd = map(joined, zip(*statistics, strict=True))
-        return output if output.dtype == input.dtype else output.to(input.dtype)
-
-    def _standardize(
-        self, values: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor
-    ) -> tuple[Tensor | None, Tensor, Tensor]:
-        """Write the normalised values to `out`; return mean, variance and 1 / deviation."""
-        layout = self.layout
+        result = layout.view(output)
         mean = taken_off = None
         var = layout.mean_square(values)
         if layout.centred:
@@ -51,11 +39,11 @@ class Passes:
             var.addcmul_(mean, mean, value=-1)
             if _is_far(mean, var, MEASURING):
                 self.far = True
-                mean, var = _centre(layout, values, mean, out)
-                values, taken_off = out, None
-        rstd = var.add(self.eps).rsqrt_()
-        layout.transform(values, taken_off, rstd, weight, bias, out)
-        return mean, var, rstd
+                mean, var = _centre(layout, values, mean, result)
+                values, taken_off = result, None
+        self.mean, self.var, self.rstd = mean, var, var.add(self.eps).rsqrt_()
+        _transform(layout, values, taken_off, self.rstd, weight, bias, result)
+        return output if output.dtype == input.dtype else output.to(input.dtype)
 
     def backward(
         self, grad_output: Tensor, input: Tensor, weight: Tensor | None, bias: Tensor | None
@@ -91,16 +79,28 @@ def transform_by(
 ) -> Tensor:
     """Normalise by statistics that are given, one value a channel."""
     values, output = layout.view(widened(input)), layout.empty(input)
+    result = layout.view(output)
     mean, var = widened(mean), widened(var)
-    subtract = values.numel() < SMALL or _is_far(mean, var, APPLYING)
     rstd = layout.expand(var.add(eps).rsqrt_())
-    weight, bias = _expanded(layout, weight), _expanded(layout, bias)
-    views = values, layout.expand(mean), rstd, weight, bias, layout.view(output)
-    for piece, taken_off, factor, gamma, beta, result in layout.pieces(*views):
-        if subtract:
-            piece, taken_off = torch.sub(piece, taken_off, out=result), None
-        layout.transform(piece, taken_off, factor, gamma, beta, result)
+    taken_off: Tensor | None = layout.expand(mean)
+    if values.numel() < SMALL or _is_far(mean, var, APPLYING):
+        values, taken_off = torch.sub(values, layout.expand(mean), out=result), None
+    _transform(layout, values, taken_off, rstd, weight, bias, result)
     return output if output.dtype == input.dtype else output.to(input.dtype)
+
+
+def _transform(
+    layout: Layout,
+    values: Tensor,
+    mean: Tensor | None,
+    rstd: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    out: Tensor,
+) -> None:
+    weight, bias = _expanded(layout, weight), _expanded(layout, bias)
+    for piece in layout.pieces(values, mean, rstd, weight, bias, out):
+        layout.transform(*piece)
 
 
 def _centre(layout: Layout, values: Tensor, mean: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
