@@ -37,7 +37,6 @@ class Columns(Layout):
         return values.view(shape[0], *shape[2:], shape[1]).movedim(-1, 1)
 
     def pieces(self, *views: Any) -> Iterable[tuple[Any, ...]]:
-        # A column goes through all rows, and one pass writes the output.
         return (views,)
 
     def mean(self, values: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ class Layout(ABC):
         return parameter
 
     def pieces(self, *views: Any) -> Iterable[tuple[Any, ...]]:
-        """Cut what is to be transformed into what is done at once."""
+        """Cut what is to be transformed: into blocks, unless one pass does it."""
         return blocks(*views)
 
     @abstractmethod
@@ -120,8 +120,8 @@ def blocks(*views: Any) -> Iterable[tuple[Any, ...]]:
 
 
 def joined(parts: tuple[Any, ...]) -> Any:
-    """Put what was found block by block together again, if anything was."""
-    return parts[0] if len(parts) == 1 or parts[0] is None else torch.cat(parts)
+    """Put what was found block by block together again."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def shifted(bias: Tensor | None, mean: Tensor | None, scale: Tensor) -> Tensor | None:

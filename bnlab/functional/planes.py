@@ -47,7 +47,6 @@ class Planes(Layout):
         return parameter.reshape(-1, self.parts)
 
     def pieces(self, *views: Any) -> Iterable[tuple[Any, ...]]:
-        # Of many repeats one pass writes the output.
         return (views,) if self.repeats >= MANY else blocks(*views)
 
     def mean(self, values: Tensor) -> Tensor:
