@@ -36,8 +36,7 @@ def check_per_channel(input: Tensor, **tensors: Tensor | None) -> None:
                 f"{name} should contain {expected[0]} elements, not {tuple(tensor.shape)}: "
                 f"dimension 1 of the input {tuple(input.shape)} holds the channels"
             )
-        if tensor.dtype != input.dtype:
-            _check_dtype(input, name, tensor)
+        _check_dtype(input, name, tensor)
 
 
 def check_running(
@@ -84,7 +83,7 @@ def check_normalized_shape(
                 f"Expected {name} to be of same shape as normalized_shape, but got {name} of "
                 f"shape {tuple(tensor.shape)} and normalized_shape={shape}: every cell has its own"
             )
-        if tensor is not None and tensor.dtype != input.dtype and function != "rms_norm":
+        if tensor is not None and function != "rms_norm":
             _check_dtype(input, name, tensor)
 
 
@@ -112,7 +111,9 @@ def check_groups(input: Tensor, num_groups: int) -> None:
 
 
 def _check_dtype(input: Tensor, name: str, tensor: Tensor) -> None:
-    if tensor.dtype != torch.promote_types(input.dtype, torch.float32):
+    if tensor.dtype != input.dtype and (
+        tensor.dtype != torch.promote_types(input.dtype, torch.float32)
+    ):
         raise RuntimeError(
             f"{name} is {tensor.dtype} and input is {input.dtype}: "
             f"bring both to one dtype, with input.to({tensor.dtype}) or module.to({input.dtype})"

@@ -53,8 +53,8 @@ class Layout(ABC):
 
     def affine(self, values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         """Multiply a view by `weight` and add `bias`, differentiably."""
-        values = values if weight is None else values * weight
-        return values if bias is None else values + bias
+        values = values if weight is None else values * self.expand(weight)
+        return values if bias is None else values + self.expand(bias)
 
     @abstractmethod
     def mean(self, values: Tensor) -> Tensor:

@@ -29,12 +29,6 @@ class Lines(Layout):
     def view(self, input: Tensor) -> Tensor:
         return input.reshape(self.lines, self.size)
 
-    def affine(self, values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-        weight, bias = (
-            None if parameter is None else parameter.flatten() for parameter in (weight, bias)
-        )
-        return super().affine(values, weight, bias)
-
     def expand(self, parameter: Tensor) -> Tensor:
         return parameter if parameter.dim() == 1 else parameter.flatten()
 

@@ -39,7 +39,8 @@ class Passes:
             var.addcmul_(mean, mean, value=-1)
             if _is_far(mean, var, MEASURING):
                 self.far = True
-                mean, var = _centre(layout, values, mean, result)
+                mean = mean + _centre(layout, values, mean, result)
+                var = layout.mean_square(result)
                 values, taken_off = result, None
         self.mean, self.var, self.rstd = mean, var, var.add(self.eps).rsqrt_()
         _transform(layout, values, taken_off, self.rstd, weight, bias, result)
@@ -81,11 +82,11 @@ def transform_by(
     values, output = layout.view(widened(input)), layout.empty(input)
     result = layout.view(output)
     mean, var = widened(mean), widened(var)
-    rstd = layout.expand(var.add(eps).rsqrt_())
-    taken_off: Tensor | None = layout.expand(mean)
-    if values.numel() < SMALL or _is_far(mean, var, APPLYING):
-        values, taken_off = torch.sub(values, layout.expand(mean), out=result), None
-    _transform(layout, values, taken_off, rstd, weight, bias, result)
+    rstd, expanded = layout.expand(var.add(eps).rsqrt_()), layout.expand(mean)
+    subtract = values.numel() < SMALL or _is_far(mean, var, APPLYING)
+    if subtract:
+        values = torch.sub(values, expanded, out=result)
+    _transform(layout, values, None if subtract else expanded, rstd, weight, bias, result)
     return output if output.dtype == input.dtype else output.to(input.dtype)
 
 
@@ -103,13 +104,12 @@ def _transform(
         layout.transform(*piece)
 
 
-def _centre(layout: Layout, values: Tensor, mean: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
-    """Write the values less their mean to `out`; return the mean and the variance."""
+def _centre(layout: Layout, values: Tensor, mean: Tensor, out: Tensor) -> Tensor:
+    """Write the values less their mean to `out`; return the little that was left of the mean."""
     torch.sub(values, mean, out=out)
-    # The little that is left of the mean is taken off, too.
     rest = layout.mean(out)
     out.sub_(rest)
-    return mean + rest, layout.mean_square(out)
+    return rest
 
 
 def _is_far(mean: Tensor, var: Tensor, limit: float) -> bool:

@@ -35,11 +35,12 @@ class Planes(Layout):
         return input.reshape(self.shape)
 
     def affine(self, values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-        weight, bias = (
-            None if parameter is None else self._spread(self.expand(parameter))
-            for parameter in (weight, bias)
-        )
-        return super().affine(self._channels(values), weight, bias).reshape(self.shape)
+        values = self._channels(values)
+        if weight is not None:
+            values = values * self._spread(self.expand(weight))
+        if bias is not None:
+            values = values + self._spread(self.expand(bias))
+        return values.reshape(self.shape)
 
     def expand(self, parameter: Tensor) -> Tensor:
         if self.recur != 1:
