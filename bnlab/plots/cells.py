@@ -78,11 +78,14 @@ class Slices:
         return SLICES + sample * (self.size * self.channels + GAP)
 
     def cover(self, masks: np.ndarray, lefts: Sequence[float]) -> np.ndarray:
-        """Corners of rectangles over the cells of masks `(panels, N, C, H·W)`, at their lefts."""
+        """Corners of rectangles over the cells of `masks`, in the panels that begin at `lefts`.
+
+        A mask, (N, C, H·W), for each panel, or one for all.
+        """
         # An empty row below each sample keeps a rectangle from reaching into the next one.
-        tables = np.zeros((len(masks), self.samples, self.channels + 1, self.places), dtype=bool)
+        tables = np.zeros((len(lefts), self.samples, self.channels + 1, self.places), dtype=bool)
         tables[:, :, :-1] = masks
-        boxes, panel = runs(tables.reshape(len(masks), -1, self.places))
+        boxes, panel = runs(tables.reshape(len(lefts), -1, self.places))
         sample = boxes[:, 1] // (self.channels + 1)
         boxes = boxes * self.size
         boxes[:, 0] += np.array(lefts)[panel]
@@ -101,7 +104,7 @@ class Slices:
         return np.array(lines)
 
     def hatch(self, masks: np.ndarray, lefts: Sequence[float]) -> np.ndarray:
-        """A rising line in each cell of `masks`, as in `cover`: `(cells, 2, 2)`."""
+        """A rising line in each cell of `masks`, one for each panel: `(cells, 2, 2)`."""
         panel, n, c, p = np.nonzero(masks)
         corners = self.size * np.stack([p, c + n * self.channels], axis=1)
         corners += np.stack([np.array(lefts)[panel], SLICES + GAP * n], axis=1)

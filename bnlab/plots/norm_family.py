@@ -87,9 +87,10 @@ class FamilyArtists:
         _cut(self.edges, strokes(_each(edges, lefts)))
         _cut(self.behind, strokes(_each(behind, lefts)))
         _cut(self.grid, strokes(_each(panel.grid(), lefts)))
-        _cut(self.even, polygons(_each(panel.cover(np.ones((1, *cells)), [0]), lefts)))
-        marks = np.concatenate([panel.cover(picked[None], [0]), block.faces(picked)[0][:1]])
-        _cut(self.picked, polygons(_each(marks, lefts)))
+        _cut(self.even, polygons(panel.cover(np.ones(cells), lefts)))
+        front = _each(block.faces(picked)[0][:1], lefts)
+        marks = np.stack([panel.cover(picked, lefts), front], axis=1)
+        _cut(self.picked, polygons(np.concatenate(marks)))
         self._light(result.members, lefts, block, panel)
         self._write(result, block, panel)
 
