@@ -6,6 +6,8 @@ choice of those dimensions.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -173,6 +175,15 @@ def widened(input: Tensor) -> Tensor:
     if dtype == torch.float32 or dtype == torch.float64:
         return input
     return input.to(torch.promote_types(dtype, torch.float32))
+
+
+@lru_cache(maxsize=256)
+def constant(value: float, dtype: torch.dtype) -> Tensor:
+    """A number as a tensor without dimensions: torch wraps a bare one anew each time it meets it.
+
+    On small statistics the wrapping takes longer than the sum or product that it is for.
+    """
+    return torch.tensor(value, dtype=dtype, device="cpu")
 
 
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bnlab.functional import layouts
-from bnlab.functional.arithmetic import CHANNELS_LAST
+from bnlab.functional.arithmetic import CHANNELS_LAST, constant
 from bnlab.functional.layouts import Layout, shifted
 
 
@@ -39,11 +39,11 @@ class Columns(Layout):
     def pieces(self, *views: Any) -> Iterable[tuple[Any, ...]]:
         return (views,)
 
-    def mean(self, values: Tensor) -> Tensor:
-        return values.mean(0)
+    def sum(self, values: Tensor) -> Tensor:
+        return values.sum(0)
 
-    def mean_square(self, values: Tensor) -> Tensor:
-        return self._dot(values, values).div_(self.size)
+    def square_sum(self, values: Tensor) -> Tensor:
+        return self._dot(values, values)
 
     def transform(
         self,
@@ -76,7 +76,7 @@ class Columns(Layout):
             grad_weight.addcmul_(mean, grad_bias, value=-1)
         grad_weight.mul_(rstd)
         scale = rstd if weight is None else rstd * weight
-        share = scale / -self.size
+        share = scale / constant(-self.size, scale.dtype)
         along, shift = (grad_weight * rstd).mul_(share), grad_bias * share
         if mean is not None:
             shift.addcmul_(mean, along, value=-1)

@@ -23,6 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bnlab.functional.arithmetic import constant
+
 BLOCK = 1 << 21  # cells of all views together, in float32 8 MiB of cache
 RUN = 1024  # cells
 
@@ -56,13 +58,25 @@ class Layout(ABC):
         values = values if weight is None else values * self.expand(weight)
         return values if bias is None else values + self.expand(bias)
 
-    @abstractmethod
     def mean(self, values: Tensor) -> Tensor:
         """Average the cells of each statistic."""
+        return self.per_cell(self.sum(values))
 
-    @abstractmethod
     def mean_square(self, values: Tensor) -> Tensor:
         """Average the squares of the cells of each statistic."""
+        return self.per_cell(self.square_sum(values))
+
+    @abstractmethod
+    def sum(self, values: Tensor) -> Tensor:
+        """Add up the cells of each statistic."""
+
+    @abstractmethod
+    def square_sum(self, values: Tensor) -> Tensor:
+        """Add up the squares of the cells of each statistic."""
+
+    def per_cell(self, sums: Tensor) -> Tensor:
+        """Divide sums by the number of their cells, in place."""
+        return sums.div_(constant(self.size, sums.dtype))
 
     def expand(self, parameter: Tensor) -> Tensor:
         """Shape a parameter, or one value a channel, so that it broadcasts with the statistics."""

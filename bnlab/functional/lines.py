@@ -8,6 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from bnlab.functional.arithmetic import constant
 from bnlab.functional.layouts import Layout, blocks, sum_of_squares
 
 
@@ -32,11 +33,11 @@ class Lines(Layout):
     def expand(self, parameter: Tensor) -> Tensor:
         return parameter if parameter.dim() == 1 else parameter.flatten()
 
-    def mean(self, values: Tensor) -> Tensor:
-        return values.mean(-1, keepdim=True)
+    def sum(self, values: Tensor) -> Tensor:
+        return values.sum(-1, keepdim=True)
 
-    def mean_square(self, values: Tensor) -> Tensor:
-        return sum_of_squares(values).div_(self.size)
+    def square_sum(self, values: Tensor) -> Tensor:
+        return sum_of_squares(values)
 
     def transform(
         self,
@@ -94,13 +95,14 @@ class Lines(Layout):
             if mean is not None:
                 grad_weight.sub_((mean * rstd).squeeze(-1) @ grad)
                 along.addcmul_(mean, shift, value=-1)
-        along.mul_(rstd.pow(3)).div_(-self.size)
+        share = rstd / constant(-self.size, rstd.dtype)
+        along.mul_(rstd.square().mul_(share))
         torch.mul(grad, rstd, out=out)
         if weight is not None:
             out.mul_(weight)
         out.add_(values * along)
         if self.centred:
-            shift.mul_(rstd).div_(-self.size)
+            shift.mul_(share)
             if mean is not None:
                 shift.addcmul_(mean, along, value=-1)
             out.add_(shift)

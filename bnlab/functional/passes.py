@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bnlab.functional.arithmetic import widened
+from bnlab.functional.arithmetic import constant, widened
 from bnlab.functional.layouts import Layout
 
 SMALL = 1 << 16  # cells: a pass over them costs less than to find out whether it can be saved
@@ -42,7 +42,7 @@ class Passes:
                 mean = mean + _centre(layout, values, mean, result)
                 var = layout.mean_square(result)
                 values, taken_off = result, None
-        self.mean, self.var, self.rstd = mean, var, var.add(self.eps).rsqrt_()
+        self.mean, self.var, self.rstd = mean, var, _rstd(var, self.eps)
         _transform(layout, values, taken_off, self.rstd, weight, bias, result)
         return output if output.dtype == input.dtype else output.to(input.dtype)
 
@@ -82,7 +82,7 @@ def transform_by(
     values, output = layout.view(widened(input)), layout.empty(input)
     result = layout.view(output)
     mean, var = widened(mean), widened(var)
-    rstd, expanded = layout.expand(var.add(eps).rsqrt_()), layout.expand(mean)
+    rstd, expanded = layout.expand(_rstd(var, eps)), layout.expand(mean)
     subtract = values.numel() < SMALL or _is_far(mean, var, APPLYING)
     if subtract:
         values = torch.sub(values, expanded, out=result)
@@ -110,6 +110,10 @@ def _centre(layout: Layout, values: Tensor, mean: Tensor, out: Tensor) -> Tensor
     rest = layout.mean(out)
     out.sub_(rest)
     return rest
+
+
+def _rstd(var: Tensor, eps: float) -> Tensor:
+    return var.add(constant(eps, var.dtype)).rsqrt_()
 
 
 def _is_far(mean: Tensor, var: Tensor, limit: float) -> bool:

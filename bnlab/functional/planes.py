@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bnlab.functional.arithmetic import constant
 from bnlab.functional.layouts import Layout, blocks, joined, shifted, sum_of_squares
 
 MANY = 16  # repeats: so often is a plane of factors used that to fill it costs little
@@ -50,11 +51,11 @@ class Planes(Layout):
     def pieces(self, *views: Any) -> Iterable[tuple[Any, ...]]:
         return (views,) if self.repeats >= MANY else blocks(*views)
 
-    def mean(self, values: Tensor) -> Tensor:
-        return self._over_repeats(values.sum(-1, keepdim=True)).div_(self.size)
+    def sum(self, values: Tensor) -> Tensor:
+        return self._over_repeats(values.sum(-1, keepdim=True))
 
-    def mean_square(self, values: Tensor) -> Tensor:
-        return self._over_repeats(sum_of_squares(values)).div_(self.size)
+    def square_sum(self, values: Tensor) -> Tensor:
+        return self._over_repeats(sum_of_squares(values))
 
     def transform(
         self,
@@ -86,7 +87,7 @@ class Planes(Layout):
         out: Tensor,
     ) -> tuple[Tensor, Tensor]:
         scale = rstd if weight is None else rstd * weight
-        share = scale / -self.size
+        share = scale / constant(-self.size, scale.dtype)
         turn = share * rstd.square()
         gradients = [
             self._backward(*block) for block in blocks(grad, values, mean, scale, share, turn, out)

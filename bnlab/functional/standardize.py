@@ -6,6 +6,7 @@ memory, forwards and backwards; tests hold it to the definition.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ def standardize(
         return _definition(input, layout, weight, bias, eps)
     passes = Passes(layout, eps)
     if _needs_gradient(input, weight, bias):
-        output: Tensor = _Differentiable.apply(input, weight, bias, passes)  # type: ignore[no-untyped-call]
+        output: Tensor = _apply(input, weight, bias, passes)
     else:
         output = passes.forward(input, weight, bias)
     return output, passes.mean, passes.var
@@ -101,6 +102,13 @@ class _Differentiable(torch.autograd.Function):
         return (*gradients, None)
 
 
+_FAKE = torch._C._TorchDispatchModeKey.FAKE  # shapes without values
+
+# `Function.apply` as it is below torch's wrapper in Python, which costs more than a small norm: the
+# wrapper is for functorch's transforms, which are served by the definition.
+_apply: Callable[..., Tensor] = super(torch.autograd.Function, _Differentiable).apply
+
+
 def _needs_definition(input: Tensor) -> bool:
     """Whether something other than eager arithmetic on real values is at work."""
     return (
@@ -109,6 +117,7 @@ def _needs_definition(input: Tensor) -> bool:
         or input.is_meta
         or torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()  # vmap, jvp, jacrev ...
+        or torch._C._get_dispatch_mode(_FAKE) is not None
         or forward_ad._current_level >= 0
     )
 

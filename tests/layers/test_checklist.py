@@ -10,6 +10,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils import checkpoint
 
 import bnlab
@@ -189,6 +190,14 @@ def test_builds_and_runs_on_the_meta_device(family):
     assert layer(batch).dtype == torch.bfloat16
     layer.to_empty(device="cpu").reset_parameters()
     assert equal(layer.state_dict(), family.torchs(dtype=torch.bfloat16).state_dict())
+
+
+def test_runs_on_shapes_without_values(family):
+    layer, batch = family.layer(), family.batch()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert type(layer(batch)) is FakeTensor
+        assert layer(batch).shape == batch.shape
+    torch.testing.assert_close(layer(batch), family.torchs()(batch))
 
 
 def test_functional_call(family):
