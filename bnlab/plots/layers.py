@@ -87,7 +87,7 @@ class LayeredFigure:
     def __init__(self, figure: Figure) -> None:
         self.figure = figure
         self._pieces: dict[Artist, str] = {}
-        self._renderer = _Renderer(0, 0)
+        self._renderer = _Renderer(*figure.get_size_inches() * SVG_DPI)
         with styled():
             figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -163,26 +163,33 @@ class LayeredFigure:
         return f"0 0 {width:g} {height:g}"
 
     def _svg(self, draw: Callable[[RendererBase], None]) -> str:
-        width, height = self.figure.get_size_inches() * SVG_DPI
-        # As if it were new, so that no piece needs what another defined; but it is always the same
-        # one, since matplotlib measures a word once for each renderer.
-        _Renderer.__init__(self._renderer, width, height)
+        self._renderer.restart()
         draw(self._renderer)
-        text = self._renderer.finish()
-        # What comes before is matplotlib's header and a style that the page sets itself.
-        return text[text.index("</defs>") + len("</defs>") : text.rindex("</svg>")].strip()
+        return self._renderer.finish()
 
 
 class _Renderer(RendererSVG):
-    """matplotlib's, with unclipped pictures encoded in a fraction of the time."""
+    """matplotlib's, for one piece after the other, which need nothing of each other.
+
+    It is always the same one, since matplotlib measures a word once for each renderer. Unclipped
+    pictures are encoded in a fraction of the time.
+    """
 
     def __init__(self, width: float, height: float) -> None:
+        RendererSVG.__init__(self, width, height, io.StringIO(), metadata=UNSAID)
+        self._start = dict(vars(self))
+
+    def restart(self) -> None:
+        """Forget what was drawn and defined, and write into an empty file without a header."""
+        for name, value in self._start.items():
+            setattr(self, name, value.copy() if isinstance(value, dict) else value)
         self._file = io.StringIO()
-        RendererSVG.__init__(self, width, height, self._file, metadata=UNSAID)
+        self.writer = type(self.writer)(self._file)
+        self._start_id = 0
 
     def finish(self) -> str:
         RendererSVG.finalize(self)
-        return self._file.getvalue()
+        return self._file.getvalue().strip()
 
     def draw_image(self, gc: Any, x: Any, y: Any, im: Any, transform: Any = None) -> None:
         clipped = gc.get_clip_rectangle() is not None or gc.get_clip_path()[0] is not None
