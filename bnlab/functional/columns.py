@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bnlab.functional import layouts
 from bnlab.functional.arithmetic import CHANNELS_LAST, constant
-from bnlab.functional.layouts import Layout, shifted
+from bnlab.functional.layouts import Layout, blocks, shifted
 
 
 class Columns(Layout):
@@ -26,7 +25,6 @@ class Columns(Layout):
         if input.dim() > 3:
             self.memory_format = CHANNELS_LAST[input.dim()]
         self.size = input.shape[0] * input.shape[2:].numel()
-        self.rows = max(1, layouts.BLOCK // 8 // max(1, self.columns))
 
     def view(self, input: Tensor) -> Tensor:
         return input if input.dim() == 2 else input.movedim(1, -1).reshape(self.size, self.columns)
@@ -84,7 +82,10 @@ class Columns(Layout):
         return grad_weight, grad_bias
 
     def _dot(self, a: Tensor, b: Tensor) -> Tensor:
-        if a.shape[0] <= self.rows:
+        pairs = list(blocks(a, b))
+        if len(pairs) == 1:
             return (a * b).sum(0)
-        blocks = zip(a.split(self.rows), b.split(self.rows), strict=True)
-        return torch.stack([(one * other).sum(0) for one, other in blocks]).sum(0)
+        # The first is the longest. Each writes where the one before has just been read.
+        room = torch.empty_like(pairs[0][0])
+        products = (torch.mul(*pair, out=room[: pair[0].shape[0]]) for pair in pairs)
+        return torch.stack([product.sum(0) for product in products]).sum(0)
