@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bnlab.functional.arithmetic import CHANNELS_LAST, constant
+from bnlab.functional.arithmetic import CHANNELS_LAST
 from bnlab.functional.layouts import Layout, blocks, shifted
 
 
@@ -74,7 +74,7 @@ class Columns(Layout):
             grad_weight.addcmul_(mean, grad_bias, value=-1)
         grad_weight.mul_(rstd)
         scale = rstd if weight is None else rstd * weight
-        share = scale / constant(-self.size, scale.dtype)
+        share = self.share(scale)
         along, shift = (grad_weight * rstd).mul_(share), grad_bias * share
         if mean is not None:
             shift.addcmul_(mean, along, value=-1)

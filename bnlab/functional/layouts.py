@@ -78,6 +78,10 @@ class Layout(ABC):
         """Divide sums by the number of their cells, in place."""
         return sums.div_(constant(self.size, sums.dtype))
 
+    def share(self, scale: Tensor) -> Tensor:
+        """Return `-scale / size`: what a sum over the cells takes from the gradient of each."""
+        return scale / constant(-self.size, scale.dtype)
+
     def expand(self, parameter: Tensor) -> Tensor:
         """Shape a parameter, or one value a channel, so that it broadcasts with the statistics."""
         return parameter

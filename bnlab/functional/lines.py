@@ -8,7 +8,6 @@ from math import prod
 import torch
 from torch import Tensor
 
-from bnlab.functional.arithmetic import constant
 from bnlab.functional.layouts import Layout, blocks, sum_of_squares
 
 
@@ -95,7 +94,7 @@ class Lines(Layout):
             if mean is not None:
                 grad_weight.sub_((mean * rstd).squeeze(-1) @ grad)
                 along.addcmul_(mean, shift, value=-1)
-        share = rstd / constant(-self.size, rstd.dtype)
+        share = self.share(rstd)
         along.mul_(rstd.square().mul_(share))
         torch.mul(grad, rstd, out=out)
         if weight is not None:

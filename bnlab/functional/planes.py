@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bnlab.functional.arithmetic import constant
 from bnlab.functional.layouts import Layout, blocks, joined, shifted, sum_of_squares
 
 MANY = 16  # repeats: so often is a plane of factors used that to fill it costs little
@@ -87,7 +86,7 @@ class Planes(Layout):
         out: Tensor,
     ) -> tuple[Tensor, Tensor]:
         scale = rstd if weight is None else rstd * weight
-        share = scale / constant(-self.size, scale.dtype)
+        share = self.share(scale)
         turn = share * rstd.square()
         gradients = [
             self._backward(*block) for block in blocks(grad, values, mean, scale, share, turn, out)
